@@ -1,0 +1,1 @@
+"""Wire schemas: .proto sources and the generated code beside them. Knows protobuf only."""
