@@ -1,0 +1,56 @@
+# Every target sets up what it needs in .venv; only a package index, make and Python 3.11+ are required.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+RANKS  ?= 2
+JOBS   ?= 2
+
+.PHONY: run test lint format ptx protos mutants fuzz bench movielens warmup test-gpu clean help
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "monolith-ref needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mpi]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run ## the main job: the comparison on RANKS=2 ranks
+	$(BIN)/mpiexec -n $(RANKS) $(BIN)/monolith-ref compare
+
+test: $(VENV)/.dev ## every test but the slow ones
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not cudasim and not slow and not mpi'
+	$(BIN)/python -m pytest -m 'mpi and not slow'
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'cudasim and not slow'
+
+test-gpu: $(VENV)/.dev ## the CUDA tests on a real device
+	$(BIN)/python -m pytest -m cudasim
+
+lint: $(VENV)/.dev ## format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## format the sources
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+ptx: $(VENV)/.dev ## compile and assemble every CUDA kernel, without a device
+	$(BIN)/python -m monolith_kernels.ptx
+
+protos: $(VENV)/.dev ## regenerate the protobuf code
+	$(BIN)/python -m monolith_protos.generate
+
+warmup: $(VENV)/.run ## compile the kernels of the main job ahead of time
+	$(BIN)/monolith-ref compare --steps 1 --batch-size 8
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist build runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
