@@ -26,6 +26,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
 __all__ = ["JIT_OPTIONS", "cache_directory", "compiled_signatures", "kernel", "sources_digest"]
@@ -76,23 +77,23 @@ _depth = 0
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
-    """Hold the cache directory's lock (re-entrant in a process, exclusive between processes)."""
+    """Hold the cache directory's lock: exclusive between processes, re-entrant within one.
+
+    Numba's own compiler lock is taken first, always in this order, so that threads of one process take turns too.
+    """
     global _depth
-    if _depth:
-        _depth += 1
-        try:
+    with global_compiler_lock:
+        if _depth:
             yield
-        finally:
-            _depth -= 1
-        return
-    with open(cache_directory() / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _depth = 1
-        try:
-            yield
-        finally:
-            _depth = 0
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            return
+        with open(cache_directory() / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _depth = 1
+            try:
+                yield
+            finally:
+                _depth = 0
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 class _LockedCache(FunctionCache):  # type: ignore[misc]

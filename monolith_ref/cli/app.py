@@ -85,7 +85,8 @@ def _application(line: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         callback=_root,
     )
-    for name in names if asked is None else [asked]:
+    wanted = [] if "--version" in line else names
+    for name in wanted if asked is None else [asked]:
         found = _load(name, external)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
