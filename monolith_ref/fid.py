@@ -127,9 +127,7 @@ def replace_slot_v2(fid: FidT, slot: int) -> FidT:
     return _replace(fid, slot, _V2_BITS, _V2_BITS)  # type: ignore[no-any-return]
 
 
-def switch_slot(
-    fids: IdArray, slot: int, *, fid_version: int = 2, quirks: str | Quirks | None = None
-) -> IdArray:
+def switch_slot(fids: IdArray, slot: int, *, fid_version: int = 2, quirks: str | Quirks | None = None) -> IdArray:
     """The tensor operation that moves ids to another slot.
 
     Under ``wide_slot_mask`` the mask is one bit too wide, so that the lowest bit of the old slot is OR-ed in.
