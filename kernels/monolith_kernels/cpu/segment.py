@@ -1,0 +1,228 @@
+"""Sums over the ids of a row (combiners), their gradients, and sums of gradients over the occurrences of an id.
+
+Rules: features 2, sync_training 2.2 steps 4 and 5. Everything is float32, strictly in order, one rounding per operation,
+sums from +0.0. Occurrence j belongs to batch row i where ``row_splits[i] <= j < row_splits[i + 1]`` (int64[B + 1]; the
+first entry need not be 0: occurrence numbers may be those of the whole batch). Its vector begins at element
+``offsets[positions[j]]`` of a flat buffer; an offset of -1 (an absent row) reads as +0.0.
+
+Pooled matrices are ``[B, stride]``, C-contiguous; a driver reads or writes columns ``column`` to ``column + dim`` of them.
+"""
+
+from __future__ import annotations
+
+from monolith_kernels.arrays import F4, F8, I4, I8
+
+__all__ = [
+    "NOT_STARTED",
+    "add_limbs",
+    "first_n",
+    "first_n_gradient",
+    "gradient_limbs",
+    "gradient_sums",
+    "gradient_sums_exact",
+    "mean",
+    "mean_gradient",
+    "mean_scale",
+    "sqrtn",
+    "sqrtn_gradient",
+    "sum",
+    "sum_gradient",
+    "sum_rows",
+]
+
+NOT_STARTED = 0
+"""``first_new`` of :func:`gradient_sums` when no slot has been stored yet."""
+
+
+def sum(
+    flat: F4,
+    offsets: I8,
+    positions: I4,
+    row_splits: I8,
+    dim: int,
+    out: F4,
+    column: int,
+    threads: int = 1,
+) -> None:
+    """ReduceSum: ``out[i, column:column + dim] = ((+0 + v_0) + v_1) + ...`` over the row's occurrences in order."""
+    raise NotImplementedError
+
+
+def sum_rows(
+    rows: F4,
+    row_numbers: I4,
+    positions: I4,
+    row_splits: I8,
+    row_column: int,
+    dim: int,
+    out: F4,
+    column: int,
+    threads: int = 1,
+) -> None:
+    """:func:`sum` straight from table rows: occurrence j reads ``rows[row_numbers[positions[j]], row_column:]``; -1 is +0.0."""
+    raise NotImplementedError
+
+
+def mean(
+    flat: F4,
+    offsets: I8,
+    positions: I4,
+    row_splits: I8,
+    dim: int,
+    out: F4,
+    column: int,
+    empty_nan: bool = False,
+    threads: int = 1,
+) -> None:
+    """ReduceMean: the sum times ``float32(1 / count)``. An empty row gives +0.0, or NaN with ``empty_nan`` (quirk)."""
+    raise NotImplementedError
+
+
+def sqrtn(
+    flat: F4,
+    offsets: I8,
+    positions: I4,
+    row_splits: I8,
+    dim: int,
+    out: F4,
+    column: int,
+    fused: bool = False,
+    threads: int = 1,
+) -> None:
+    """Square root of the ordered sum of squares; ``fused``: squares are added by one-rounding fma (profile ``avx``)."""
+    raise NotImplementedError
+
+
+def first_n(flat: F4, offsets: I8, positions: I4, row_splits: I8, dim: int, n: int, out: F4, column: int = 0) -> None:
+    """FirstN: position p of row i = +0.0 plus its p-th vector, into ``out`` float32[B, n * stride]: p begins at column p * (width / n) + ``column``.
+
+    Short rows are filled with +0.0, longer ones cut.
+    """
+    raise NotImplementedError
+
+
+def mean_scale(row_splits: I8, out: F4) -> None:
+    """``out[i] = float32(1 / count_i)`` (float32[B]); +inf for an empty row, which has no occurrence to scale."""
+    raise NotImplementedError
+
+
+def sum_gradient(grad: F4, column: int, dim: int, row_splits: I8, out: F4, out_stride: int) -> None:
+    """Gradient of every occurrence's vector under ReduceSum: the row's gradient, bits copied.
+
+    ``grad`` float32[B, stride]; ``out`` flat: occurrence j at ``(j - row_splits[0]) * out_stride``.
+    """
+    raise NotImplementedError
+
+
+def mean_gradient(grad: F4, column: int, dim: int, row_splits: I8, out: F4, out_stride: int) -> None:
+    """Gradient under ReduceMean: the row's gradient times ``float32(1 / count)``; layout as :func:`sum_gradient`."""
+    raise NotImplementedError
+
+
+def sqrtn_gradient(
+    grad: F4,
+    column: int,
+    dim: int,
+    row_splits: I8,
+    flat: F4,
+    offsets: I8,
+    positions: I4,
+    pooled: F4,
+    out: F4,
+    out_stride: int,
+) -> None:
+    """Gradient under sqrtn: ``g * (e / s)``, with s the forward result ``pooled`` (float32[B, stride], same columns); 0 factor where s == 0."""
+    raise NotImplementedError
+
+
+def first_n_gradient(grad: F4, column: int, dim: int, n: int, row_splits: I8, out: F4, out_stride: int) -> None:
+    """Gradient under FirstN: occurrence p of a row gets ``grad[i, p * (width / n) + column:]`` for p < n, +0.0 beyond."""
+    raise NotImplementedError
+
+
+def gradient_sums(
+    grad: F4,
+    column: int,
+    dim: int,
+    row_splits: I8,
+    positions: I4,
+    scale: F4,
+    targets: I8,
+    out: F4,
+    first_new: int,
+) -> int:
+    """Add every occurrence's gradient to the vector of its id, in occurrence order, from +0.0.
+
+    Slots (the numbers in ``positions``) must begin in ascending order, as inverse numbers of ``dedup.unique_tables`` do
+    when tables are walked in order: an occurrence whose slot is ``first_new`` or above *stores* ``0 + g`` and makes
+    ``first_new`` its slot + 1; others add. So ``out`` needs no clearing. For slots in any other order clear ``out`` and
+    pass ``first_new = 2**31 - 1``: everything is then added.
+
+    Parameters
+    ----------
+    grad : float32[B, stride]
+        Row gradients; columns ``column`` to ``column + dim`` are read.
+    row_splits : int64[B + 1]
+        Occurrences of every row, as numbers in ``positions``.
+    positions : int32[n]
+        Slot of every occurrence.
+    scale : float32[B] or float32[0]
+        Factor of every row (ReduceMean: :func:`mean_scale`); each product is rounded before it is added. Empty: none.
+    targets : int64[u]
+        Element of ``out`` where each slot's vector begins.
+    out : float32, flat
+        Written.
+    first_new : int
+        Slots below it hold sums already (0 at the first call of a batch).
+
+    Returns
+    -------
+    int
+        ``first_new`` for the next call of this batch.
+    """
+    raise NotImplementedError
+
+
+def gradient_sums_exact(
+    grad: F4 | F8,
+    column: int,
+    dim: int,
+    row_splits: I8,
+    positions: I4,
+    scale: F4,
+    targets: I8,
+    out: F8,
+    error: F8,
+    first_new: int,
+) -> int:
+    """As :func:`gradient_sums`, in float64 with the size of everything rounded away.
+
+    ``out`` float64 (flat) holds the partial sums; ``error`` float64 (same layout) is +0.0 exactly where the partial sum
+    is the real sum (NaN counts as wrong). Elements with another error need :func:`gradient_limbs`. ``grad`` may be
+    float64 (partial sums of other ranks; ``scale`` must then be empty).
+    """
+    raise NotImplementedError
+
+
+def gradient_limbs(
+    grad: F4 | F8,
+    column: int,
+    dim: int,
+    row_splits: I8,
+    positions: I4,
+    scale: F4,
+    targets: I8,
+    elements: I8,
+    limbs: I8,
+) -> None:
+    """Add the terms of some elements of ``out`` to exact accumulators.
+
+    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`; ``limbs`` int64[e, 11]
+    (see ``monolith_kernels.reduction``), cleared by the caller before the first call of a batch.
+    """
+    raise NotImplementedError
+
+
+def add_limbs(elements: I8, limbs: I8, all_elements: I8, all_limbs: I8) -> None:
+    """``all_limbs[where all_elements == e] += limbs[e]``; ``all_elements`` int64, ascending, holds every entry of ``elements``."""
+    raise NotImplementedError
