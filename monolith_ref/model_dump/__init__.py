@@ -1,0 +1,31 @@
+"""ModelDump: record a model as Monolith's DumpUtils does, and read, check and cut the files. Rule: model_dump.
+
+Describe a model and write it in one call (:func:`dump_model` with an :class:`EngineModel`), or record one step by step
+(:class:`Recorder`).
+"""
+
+from monolith_ref.model_dump.engine_model import (
+    EngineFeature,
+    EngineModel,
+    EngineSlice,
+    EngineTable,
+    dump_model,
+    record_model,
+)
+from monolith_ref.model_dump.recorder import Recorder
+from monolith_ref.model_dump.stand_ins import ExportContext, Graph, Ragged, Receiver, Tensor
+
+__all__ = [
+    "EngineFeature",
+    "EngineModel",
+    "EngineSlice",
+    "EngineTable",
+    "ExportContext",
+    "Graph",
+    "Ragged",
+    "Receiver",
+    "Recorder",
+    "Tensor",
+    "dump_model",
+    "record_model",
+]
