@@ -26,7 +26,12 @@ def generate(output: Path) -> list[Path]:
     status = protoc.main(["protoc", *includes, f"--python_out={output}", f"--pyi_out={output}", *sources])
     if status != 0:
         raise RuntimeError(f"protoc failed with status {status}")
-    return sorted((output / HERE.name).glob("*_pb2.py*"))
+    written = sorted((output / HERE.name).glob("*_pb2.py*"))
+    for path in written:
+        if path.suffix == ".pyi":
+            # protoc leaves the mapping that may stand for a message without type arguments.
+            path.write_text(path.read_text().replace("_Mapping]", "_Mapping[str, object]]"))
+    return written
 
 
 def stale() -> list[str]:

@@ -36,7 +36,7 @@ class HashFilterSplitMetaDump(_message.Message):
     num_elements: int
     fill_rate: float
     sliding_hash_filter_meta: SlidingHashFilterMetaDump
-    def __init__(self, failure_count: _Optional[int] = ..., total_size: _Optional[int] = ..., num_elements: _Optional[int] = ..., fill_rate: _Optional[float] = ..., sliding_hash_filter_meta: _Optional[_Union[SlidingHashFilterMetaDump, _Mapping]] = ...) -> None: ...
+    def __init__(self, failure_count: _Optional[int] = ..., total_size: _Optional[int] = ..., num_elements: _Optional[int] = ..., fill_rate: _Optional[float] = ..., sliding_hash_filter_meta: _Optional[_Union[SlidingHashFilterMetaDump, _Mapping[str, object]]] = ...) -> None: ...
 
 class HashFilterSplitDataDump(_message.Message):
     __slots__ = ("offset", "data")

@@ -30,12 +30,12 @@ class EntryConfig(_message.Message):
         opt_config: _optimizer_pb2.OptimizerConfig
         comp_config: _compressor_pb2.FloatCompressorConfig
         dim_size: int
-        def __init__(self, init_config: _Optional[_Union[_initializer_pb2.InitializerConfig, _Mapping]] = ..., opt_config: _Optional[_Union[_optimizer_pb2.OptimizerConfig, _Mapping]] = ..., comp_config: _Optional[_Union[_compressor_pb2.FloatCompressorConfig, _Mapping]] = ..., dim_size: _Optional[int] = ...) -> None: ...
+        def __init__(self, init_config: _Optional[_Union[_initializer_pb2.InitializerConfig, _Mapping[str, object]]] = ..., opt_config: _Optional[_Union[_optimizer_pb2.OptimizerConfig, _Mapping[str, object]]] = ..., comp_config: _Optional[_Union[_compressor_pb2.FloatCompressorConfig, _Mapping[str, object]]] = ..., dim_size: _Optional[int] = ...) -> None: ...
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     ENTRY_TYPE_FIELD_NUMBER: _ClassVar[int]
     segments: _containers.RepeatedCompositeFieldContainer[EntryConfig.Segment]
     entry_type: EntryConfig.EntryType
-    def __init__(self, segments: _Optional[_Iterable[_Union[EntryConfig.Segment, _Mapping]]] = ..., entry_type: _Optional[_Union[EntryConfig.EntryType, str]] = ...) -> None: ...
+    def __init__(self, segments: _Optional[_Iterable[_Union[EntryConfig.Segment, _Mapping[str, object]]]] = ..., entry_type: _Optional[_Union[EntryConfig.EntryType, str]] = ...) -> None: ...
 
 class EntryDump(_message.Message):
     __slots__ = ("id", "num", "opt", "last_update_ts_sec")
@@ -47,7 +47,7 @@ class EntryDump(_message.Message):
     num: _containers.RepeatedScalarFieldContainer[float]
     opt: _optimizer_pb2.OptimizerDump
     last_update_ts_sec: int
-    def __init__(self, id: _Optional[int] = ..., num: _Optional[_Iterable[float]] = ..., opt: _Optional[_Union[_optimizer_pb2.OptimizerDump, _Mapping]] = ..., last_update_ts_sec: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., num: _Optional[_Iterable[float]] = ..., opt: _Optional[_Union[_optimizer_pb2.OptimizerDump, _Mapping[str, object]]] = ..., last_update_ts_sec: _Optional[int] = ...) -> None: ...
 
 class SlotExpireTimeConfig(_message.Message):
     __slots__ = ("slot_expire_times", "default_expire_time")
@@ -62,7 +62,7 @@ class SlotExpireTimeConfig(_message.Message):
     DEFAULT_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     slot_expire_times: _containers.RepeatedCompositeFieldContainer[SlotExpireTimeConfig.SlotExpireTime]
     default_expire_time: int
-    def __init__(self, slot_expire_times: _Optional[_Iterable[_Union[SlotExpireTimeConfig.SlotExpireTime, _Mapping]]] = ..., default_expire_time: _Optional[int] = ...) -> None: ...
+    def __init__(self, slot_expire_times: _Optional[_Iterable[_Union[SlotExpireTimeConfig.SlotExpireTime, _Mapping[str, object]]]] = ..., default_expire_time: _Optional[int] = ...) -> None: ...
 
 class SlotOccurrenceThresholdConfig(_message.Message):
     __slots__ = ("slot_occurrence_thresholds", "default_occurrence_threshold")
@@ -77,7 +77,7 @@ class SlotOccurrenceThresholdConfig(_message.Message):
     DEFAULT_OCCURRENCE_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     slot_occurrence_thresholds: _containers.RepeatedCompositeFieldContainer[SlotOccurrenceThresholdConfig.SlotOccurrenceThreshold]
     default_occurrence_threshold: int
-    def __init__(self, slot_occurrence_thresholds: _Optional[_Iterable[_Union[SlotOccurrenceThresholdConfig.SlotOccurrenceThreshold, _Mapping]]] = ..., default_occurrence_threshold: _Optional[int] = ...) -> None: ...
+    def __init__(self, slot_occurrence_thresholds: _Optional[_Iterable[_Union[SlotOccurrenceThresholdConfig.SlotOccurrenceThreshold, _Mapping[str, object]]]] = ..., default_occurrence_threshold: _Optional[int] = ...) -> None: ...
 
 class CuckooEmbeddingHashTableConfig(_message.Message):
     __slots__ = ()
@@ -107,7 +107,7 @@ class EmbeddingHashTableConfig(_message.Message):
     enable_feature_eviction: bool
     feature_evict_every_n_hours: int
     skip_zero_embedding: bool
-    def __init__(self, entry_config: _Optional[_Union[EntryConfig, _Mapping]] = ..., initial_capacity: _Optional[int] = ..., slot_expire_time_config: _Optional[_Union[SlotExpireTimeConfig, _Mapping]] = ..., cuckoo: _Optional[_Union[CuckooEmbeddingHashTableConfig, _Mapping]] = ..., entry_type: _Optional[_Union[EmbeddingHashTableConfig.EntryType, str]] = ..., enable_feature_eviction: bool = ..., feature_evict_every_n_hours: _Optional[int] = ..., skip_zero_embedding: bool = ...) -> None: ...
+    def __init__(self, entry_config: _Optional[_Union[EntryConfig, _Mapping[str, object]]] = ..., initial_capacity: _Optional[int] = ..., slot_expire_time_config: _Optional[_Union[SlotExpireTimeConfig, _Mapping[str, object]]] = ..., cuckoo: _Optional[_Union[CuckooEmbeddingHashTableConfig, _Mapping[str, object]]] = ..., entry_type: _Optional[_Union[EmbeddingHashTableConfig.EntryType, str]] = ..., enable_feature_eviction: bool = ..., feature_evict_every_n_hours: _Optional[int] = ..., skip_zero_embedding: bool = ...) -> None: ...
 
 class MultiEmbeddingHashTableConfig(_message.Message):
     __slots__ = ("names", "configs")
@@ -115,7 +115,7 @@ class MultiEmbeddingHashTableConfig(_message.Message):
     CONFIGS_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     configs: _containers.RepeatedCompositeFieldContainer[EmbeddingHashTableConfig]
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., configs: _Optional[_Iterable[_Union[EmbeddingHashTableConfig, _Mapping]]] = ...) -> None: ...
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., configs: _Optional[_Iterable[_Union[EmbeddingHashTableConfig, _Mapping[str, object]]]] = ...) -> None: ...
 
 class MultiHashTableMetadata(_message.Message):
     __slots__ = ("table_name", "num_entries")

@@ -71,7 +71,7 @@ class OutConfig(_message.Message):
     slice_configs: _containers.RepeatedCompositeFieldContainer[SliceConfig]
     out_type: OutType
     shape: _containers.RepeatedCompositeFieldContainer[TensorShape]
-    def __init__(self, slice_configs: _Optional[_Iterable[_Union[SliceConfig, _Mapping]]] = ..., out_type: _Optional[_Union[OutType, str]] = ..., shape: _Optional[_Iterable[_Union[TensorShape, _Mapping]]] = ...) -> None: ...
+    def __init__(self, slice_configs: _Optional[_Iterable[_Union[SliceConfig, _Mapping[str, object]]]] = ..., out_type: _Optional[_Union[OutType, str]] = ..., shape: _Optional[_Iterable[_Union[TensorShape, _Mapping[str, object]]]] = ...) -> None: ...
 
 class FeatureConfigs(_message.Message):
     __slots__ = ("feature_configs", "out_configs")
@@ -81,14 +81,14 @@ class FeatureConfigs(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: FeatureConfig
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureConfig, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureConfig, _Mapping[str, object]]] = ...) -> None: ...
     class OutConfigsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: OutConfig
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[OutConfig, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[OutConfig, _Mapping[str, object]]] = ...) -> None: ...
     FEATURE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     OUT_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     feature_configs: _containers.MessageMap[str, FeatureConfig]

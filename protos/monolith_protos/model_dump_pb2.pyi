@@ -55,7 +55,7 @@ class LookupEmbeddingSlice(_message.Message):
     output_tensor_names: _containers.RepeatedScalarFieldContainer[str]
     group_out_type: str
     out_type: str
-    def __init__(self, features: _Optional[str] = ..., slice_name: _Optional[str] = ..., slice_dim: _Optional[int] = ..., initializer: _Optional[_Union[_initializer_pb2.InitializerConfig, _Mapping]] = ..., optimizer: _Optional[_Union[_optimizer_pb2.OptimizerConfig, _Mapping]] = ..., compressor: _Optional[_Union[_compressor_pb2.FloatCompressorConfig, _Mapping]] = ..., output_tensor_names: _Optional[_Iterable[str]] = ..., group_out_type: _Optional[str] = ..., out_type: _Optional[str] = ...) -> None: ...
+    def __init__(self, features: _Optional[str] = ..., slice_name: _Optional[str] = ..., slice_dim: _Optional[int] = ..., initializer: _Optional[_Union[_initializer_pb2.InitializerConfig, _Mapping[str, object]]] = ..., optimizer: _Optional[_Union[_optimizer_pb2.OptimizerConfig, _Mapping[str, object]]] = ..., compressor: _Optional[_Union[_compressor_pb2.FloatCompressorConfig, _Mapping[str, object]]] = ..., output_tensor_names: _Optional[_Iterable[str]] = ..., group_out_type: _Optional[str] = ..., out_type: _Optional[str] = ...) -> None: ...
 
 class InputFn(_message.Message):
     __slots__ = ("label", "output_features", "parser_type", "item_pool")
@@ -201,7 +201,7 @@ class ProtoModel(_message.Message):
     save_slice_info: _containers.ScalarMap[str, bytes]
     typed_params: bytes
     typed_optimizer: bytes
-    def __init__(self, params: _Optional[bytes] = ..., features: _Optional[_Iterable[_Union[FeatureColumn, _Mapping]]] = ..., emb_slices: _Optional[_Iterable[_Union[LookupEmbeddingSlice, _Mapping]]] = ..., input_fn: _Optional[_Union[InputFn, _Mapping]] = ..., model_fn: _Optional[_Union[ModelFn, _Mapping]] = ..., serving_input_receiver_fn: _Optional[_Union[ServingInputReceiverFn, _Mapping]] = ..., extra_output: _Optional[_Iterable[_Union[ExtraOutput, _Mapping]]] = ..., signature: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ..., optimizer: _Optional[bytes] = ..., graph_def: _Optional[bytes] = ..., save_slice_info: _Optional[_Mapping[str, bytes]] = ..., typed_params: _Optional[bytes] = ..., typed_optimizer: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, params: _Optional[bytes] = ..., features: _Optional[_Iterable[_Union[FeatureColumn, _Mapping[str, object]]]] = ..., emb_slices: _Optional[_Iterable[_Union[LookupEmbeddingSlice, _Mapping[str, object]]]] = ..., input_fn: _Optional[_Union[InputFn, _Mapping[str, object]]] = ..., model_fn: _Optional[_Union[ModelFn, _Mapping[str, object]]] = ..., serving_input_receiver_fn: _Optional[_Union[ServingInputReceiverFn, _Mapping[str, object]]] = ..., extra_output: _Optional[_Iterable[_Union[ExtraOutput, _Mapping[str, object]]]] = ..., signature: _Optional[_Iterable[_Union[Signature, _Mapping[str, object]]]] = ..., optimizer: _Optional[bytes] = ..., graph_def: _Optional[bytes] = ..., save_slice_info: _Optional[_Mapping[str, bytes]] = ..., typed_params: _Optional[bytes] = ..., typed_optimizer: _Optional[bytes] = ...) -> None: ...
 
 class HashTableConfig(_message.Message):
     __slots__ = ("name", "table_config", "extra_restore_names", "learning_rates")
@@ -241,21 +241,21 @@ class ModelDump(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: ProtoModel
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ProtoModel, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ProtoModel, _Mapping[str, object]]] = ...) -> None: ...
     class PsSubModelDumpEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: ProtoModel
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ProtoModel, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ProtoModel, _Mapping[str, object]]] = ...) -> None: ...
     class DenseSubModelDumpEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: ProtoModel
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ProtoModel, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ProtoModel, _Mapping[str, object]]] = ...) -> None: ...
     MODEL_DUMP_FIELD_NUMBER: _ClassVar[int]
     RUN_CONFIG_FIELD_NUMBER: _ClassVar[int]
     TABLE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
@@ -272,4 +272,4 @@ class ModelDump(_message.Message):
     ps_sub_model_dump: _containers.MessageMap[str, ProtoModel]
     dense_sub_model_dump: _containers.MessageMap[str, ProtoModel]
     user_params: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model_dump: _Optional[_Mapping[str, ProtoModel]] = ..., run_config: _Optional[str] = ..., table_configs: _Optional[_Iterable[_Union[HashTableConfig, _Mapping]]] = ..., feature_slice_dims: _Optional[_Iterable[_Union[FeatureSliceDim, _Mapping]]] = ..., feature_combiners: _Optional[_Iterable[_Union[FeatureCombiner, _Mapping]]] = ..., ps_sub_model_dump: _Optional[_Mapping[str, ProtoModel]] = ..., dense_sub_model_dump: _Optional[_Mapping[str, ProtoModel]] = ..., user_params: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, model_dump: _Optional[_Mapping[str, ProtoModel]] = ..., run_config: _Optional[str] = ..., table_configs: _Optional[_Iterable[_Union[HashTableConfig, _Mapping[str, object]]]] = ..., feature_slice_dims: _Optional[_Iterable[_Union[FeatureSliceDim, _Mapping[str, object]]]] = ..., feature_combiners: _Optional[_Iterable[_Union[FeatureCombiner, _Mapping[str, object]]]] = ..., ps_sub_model_dump: _Optional[_Mapping[str, ProtoModel]] = ..., dense_sub_model_dump: _Optional[_Mapping[str, ProtoModel]] = ..., user_params: _Optional[_Iterable[str]] = ...) -> None: ...

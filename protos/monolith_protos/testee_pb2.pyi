@@ -30,7 +30,7 @@ class Request(_message.Message):
     files: Files
     dump: Dump
     stop: Stop
-    def __init__(self, seq: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., create: _Optional[_Union[Create, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., op: _Optional[_Union[Op, _Mapping]] = ..., combine: _Optional[_Union[Combine, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., files: _Optional[_Union[Files, _Mapping]] = ..., dump: _Optional[_Union[Dump, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ...) -> None: ...
+    def __init__(self, seq: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, object]]] = ..., create: _Optional[_Union[Create, _Mapping[str, object]]] = ..., drop: _Optional[_Union[Drop, _Mapping[str, object]]] = ..., op: _Optional[_Union[Op, _Mapping[str, object]]] = ..., combine: _Optional[_Union[Combine, _Mapping[str, object]]] = ..., filter: _Optional[_Union[Filter, _Mapping[str, object]]] = ..., sync: _Optional[_Union[Sync, _Mapping[str, object]]] = ..., files: _Optional[_Union[Files, _Mapping[str, object]]] = ..., dump: _Optional[_Union[Dump, _Mapping[str, object]]] = ..., stop: _Optional[_Union[Stop, _Mapping[str, object]]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("seq", "hello", "result", "unsupported", "error")
@@ -44,7 +44,7 @@ class Reply(_message.Message):
     result: Result
     unsupported: Unsupported
     error: Error
-    def __init__(self, seq: _Optional[int] = ..., hello: _Optional[_Union[HelloReply, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., unsupported: _Optional[_Union[Unsupported, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    def __init__(self, seq: _Optional[int] = ..., hello: _Optional[_Union[HelloReply, _Mapping[str, object]]] = ..., result: _Optional[_Union[Result, _Mapping[str, object]]] = ..., unsupported: _Optional[_Union[Unsupported, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "suite_version", "profile", "quirks")
@@ -170,7 +170,7 @@ class Filter(_message.Message):
     capacity: int
     split_num: int
     ops: _containers.RepeatedCompositeFieldContainer[FilterOp]
-    def __init__(self, kind: _Optional[str] = ..., capacity: _Optional[int] = ..., split_num: _Optional[int] = ..., ops: _Optional[_Iterable[_Union[FilterOp, _Mapping]]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., capacity: _Optional[int] = ..., split_num: _Optional[int] = ..., ops: _Optional[_Iterable[_Union[FilterOp, _Mapping[str, object]]]] = ...) -> None: ...
 
 class FilterOp(_message.Message):
     __slots__ = ("op", "id", "count", "threshold")
@@ -198,7 +198,7 @@ class Sync(_message.Message):
     rates: bytes
     time: int
     global_step: int
-    def __init__(self, table: _Optional[str] = ..., reduction: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., rates: _Optional[bytes] = ..., time: _Optional[int] = ..., global_step: _Optional[int] = ...) -> None: ...
+    def __init__(self, table: _Optional[str] = ..., reduction: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping[str, object]]]] = ..., rates: _Optional[bytes] = ..., time: _Optional[int] = ..., global_step: _Optional[int] = ...) -> None: ...
 
 class Part(_message.Message):
     __slots__ = ("ids", "floats")
