@@ -1,4 +1,4 @@
-"""Ragged batches of fids: ``values`` (int64) and ``row_splits`` (int64, rows + 1). Rule: features 2, architecture "Names"."""
+"""Ragged batches of fids: ``values`` (int64) and ``row_splits`` (int64, rows + 1). Rule: features 2."""
 
 from __future__ import annotations
 

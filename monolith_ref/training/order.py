@@ -11,9 +11,12 @@ __all__ = ["ORDER_TAG", "row_order", "stream"]
 
 ORDER_TAG = 5
 
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+
 
 def stream(seed: int, tag: int, a: int, b: int, words: int) -> NDArray[np.uint64]:
-    """The first ``words`` words (uint64) of stream (tag, a, b): Philox4x64-10 with key [seed, tag], counter [0, a, b, 0]."""
+    """The first ``words`` words (uint64) of stream (tag, a, b): Philox4x64-10, key [seed, tag], counter [0, a, b, 0]."""
     if not 0 <= seed < 1 << 64:
         raise ArgumentError(f"seed must be in 0..2^64-1, not {seed}")
     key = np.array([seed, tag], np.uint64)
@@ -21,6 +24,21 @@ def stream(seed: int, tag: int, a: int, b: int, words: int) -> NDArray[np.uint64
     return np.asarray(np.random.Philox(key=key, counter=counter).random_raw(words), np.uint64)
 
 
+def _scaled(words: NDArray[np.uint64], limits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """floor(word * limit / 2^64), elementwise; limits below 2^32."""
+    low = ((words & _LOW) * limits) >> _HALF
+    return ((words >> _HALF) * limits + low) >> _HALF
+
+
 def row_order(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
-    """A permutation of 0..rows-1 (int64) for that epoch: Fisher-Yates from the end, word n-1-i decides position i."""
-    raise NotImplementedError
+    """A permutation of 0..rows-1 (int64): from the last position down, word n-1-i decides what position i swaps with."""
+    if not 0 <= rows < 1 << 32:
+        raise ArgumentError(f"rows must be in 0..2^32-1, not {rows}")
+    if rows < 2:
+        return np.arange(rows, dtype=np.int64)
+    words = stream(seed, ORDER_TAG, epoch, 0, rows - 1)
+    partners = _scaled(words, np.arange(rows, 1, -1, dtype=np.uint64)).tolist()
+    order = list(range(rows))
+    for i, j in zip(range(rows - 1, 0, -1), partners, strict=True):
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, np.int64)
