@@ -115,8 +115,10 @@ _FIELD_NAMES: Mapping[str, str] = {
 }
 
 
-class _Part(abc.ABC):
+class _Part:
     """What optimizers, initializers and compressors share: checked arguments and one way to fill a message."""
+
+    member: ClassVar[str]
 
     required: ClassVar[frozenset[str]] = frozenset()
 
@@ -144,7 +146,7 @@ class _Part(abc.ABC):
                 setattr(inner, _FIELD_NAMES.get(field.name, field.name), value)
 
 
-class Optimizer(_Part):
+class Optimizer(_Part, abc.ABC):
     """Base of optimizer configurations."""
 
     @abc.abstractmethod
@@ -339,7 +341,7 @@ class StochasticRoundingFloat16OptimizerWrapper(Optimizer):
         return message
 
 
-class Initializer(_Part):
+class Initializer(_Part, abc.ABC):
     """Base of initializer configurations."""
 
     @abc.abstractmethod
@@ -394,7 +396,7 @@ class BatchSoftmaxInitializer(_Start):
     init_step_interval: float
 
 
-class Compressor(_Part):
+class Compressor(_Part, abc.ABC):
     """Base of compressor configurations."""
 
     @abc.abstractmethod
