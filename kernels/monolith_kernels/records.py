@@ -1,0 +1,385 @@
+"""Record files of tables in batches: TFRecord framing, masked crc32c, and rows to and from their wire form.
+
+Host only. A row's record is the protobuf message ``EntryDump``; here it is written and read without protobuf, for rows
+that all have one *shape*: a number of floats, then per optimizer element a list of fields. A shape is an int64 matrix
+``plan[F, 4]`` of fields in wire order with columns ``element`` (0, 1, ...), ``tag`` (the field's tag byte), ``kind``
+(:data:`FLOAT` or :data:`INT`) and ``count`` (floats of a repeated or single field; 1 for an int), and ``elements[E]``,
+the tag bytes of the elements' oneof members (an element may have no fields). The floats of all fields lie in one matrix
+``state[n, S]`` in wire order, the ints in ``ints[n, I]``.
+
+Reading takes only records in the form that writing gives (:func:`decode_rows` marks the others, which a protobuf
+parser then judges), so a record that is taken here means the same to every parser.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monolith_kernels.jit import kernel
+
+__all__ = [
+    "BAD_DATA_CRC",
+    "BAD_LENGTH_CRC",
+    "FLOAT",
+    "INT",
+    "LENGTH_OVER_LIMIT",
+    "OK",
+    "crc32c",
+    "decode_rows",
+    "encode_rows",
+    "frame_sizes",
+    "masked_crc",
+    "row_bound",
+    "scan_records",
+]
+
+FLOAT = 0
+INT = 1
+
+OK = 0
+BAD_LENGTH_CRC = 1
+BAD_DATA_CRC = 2
+LENGTH_OVER_LIMIT = 3
+
+HAS_OPT = 1
+HAS_TIME = 2
+
+
+def _crc_tables() -> NDArray[np.uint32]:
+    """Tables of the Castagnoli polynomial (reflected): table k advances a byte past k further bytes."""
+    tables = np.zeros((8, 256), np.uint32)
+    for byte in range(256):
+        value = byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+        tables[0, byte] = value
+    for k in range(1, 8):
+        previous = tables[k - 1]
+        tables[k] = (previous >> np.uint32(8)) ^ tables[0, previous & np.uint32(0xFF)]
+    return tables
+
+
+CRC = _crc_tables()
+MASK_DELTA = 0xA282EAD8
+
+
+@kernel
+def _crc(data, start, stop, seed):  # type: ignore[no-untyped-def]
+    """Running crc32c (inverted state) over ``data[start:stop]``."""
+    c = np.uint32(seed)
+    i = start
+    while i + 8 <= stop:
+        low = (
+            np.uint32(data[i])
+            | np.uint32(data[i + 1]) << np.uint32(8)
+            | np.uint32(data[i + 2]) << np.uint32(16)
+            | np.uint32(data[i + 3]) << np.uint32(24)
+        )
+        low = np.uint32(low ^ c)
+        c = (
+            CRC[7, low & 0xFF]
+            ^ CRC[6, (low >> 8) & 0xFF]
+            ^ CRC[5, (low >> 16) & 0xFF]
+            ^ CRC[4, low >> 24]
+            ^ CRC[3, data[i + 4]]
+            ^ CRC[2, data[i + 5]]
+            ^ CRC[1, data[i + 6]]
+            ^ CRC[0, data[i + 7]]
+        )
+        i += 8
+    while i < stop:
+        c = np.uint32((c >> np.uint32(8)) ^ CRC[0, (c ^ data[i]) & 0xFF])
+        i += 1
+    return c
+
+
+@kernel
+def _masked(data, start, stop):  # type: ignore[no-untyped-def]
+    c = np.uint32(_crc(data, start, stop, np.uint32(0xFFFFFFFF)) ^ np.uint32(0xFFFFFFFF))
+    return np.uint32((c >> np.uint32(15) | c << np.uint32(17)) + np.uint32(MASK_DELTA))
+
+
+@kernel
+def _put32(out, at, value):  # type: ignore[no-untyped-def]
+    v = np.uint32(value)
+    out[at] = v & 0xFF
+    out[at + 1] = (v >> 8) & 0xFF
+    out[at + 2] = (v >> 16) & 0xFF
+    out[at + 3] = v >> 24
+
+
+@kernel
+def _get32(data, at):  # type: ignore[no-untyped-def]
+    return (
+        np.uint32(data[at])
+        | np.uint32(data[at + 1]) << np.uint32(8)
+        | np.uint32(data[at + 2]) << np.uint32(16)
+        | np.uint32(data[at + 3]) << np.uint32(24)
+    )
+
+
+@kernel
+def _get64(data, at):  # type: ignore[no-untyped-def]
+    return np.uint64(_get32(data, at)) | np.uint64(_get32(data, at + 4)) << np.uint64(32)
+
+
+@kernel
+def _varint_size(value):  # type: ignore[no-untyped-def]
+    v = np.uint64(value)
+    size = 1
+    while v >= np.uint64(128):
+        v >>= np.uint64(7)
+        size += 1
+    return size
+
+
+@kernel
+def _put_varint(out, at, value):  # type: ignore[no-untyped-def]
+    v = np.uint64(value)
+    while v >= np.uint64(128):
+        out[at] = np.uint8(v & np.uint64(127)) | np.uint8(128)
+        v >>= np.uint64(7)
+        at += 1
+    out[at] = np.uint8(v)
+    return at + 1
+
+
+@kernel
+def _get_varint(data, at, stop):  # type: ignore[no-untyped-def]
+    """(value, position behind it); position -1 where it is cut, too long or not of minimal length."""
+    value = np.uint64(0)
+    shift = 0
+    while at < stop and shift < 64:
+        byte = data[at]
+        value |= np.uint64(byte & np.uint8(127)) << np.uint64(shift)
+        at += 1
+        if byte < 128:
+            minimal = byte != 0 or shift == 0
+            fits = shift < 63 or byte <= 1
+            return value, (at if minimal and fits else -1)
+        shift += 7
+    return value, -1
+
+
+def crc32c(data: NDArray[np.uint8]) -> int:
+    """crc32c of a uint8 array."""
+    return int(_crc(data, 0, len(data), np.uint32(0xFFFFFFFF))) ^ 0xFFFFFFFF
+
+
+def masked_crc(data: NDArray[np.uint8]) -> int:
+    """The masked crc32c that TFRecord stores: the crc rotated right by 15, plus a constant."""
+    return int(_masked(data, 0, len(data)))
+
+
+@kernel
+def scan_records(data, start, stop, limit, starts, lengths):  # type: ignore[no-untyped-def]
+    """Find and check whole records in ``data[start:stop]``.
+
+    ``starts`` and ``lengths`` (int64, equal sizes) receive where payloads begin and how long they are, as many as fit.
+    ``limit`` is the greatest payload length that can still follow in the stream counted from ``start``: a record that
+    claims more is refused. Returns ``(count, position, status, need)``: ``position`` is behind the last whole record,
+    ``status`` is OK or what is wrong with the record there, ``need`` the bytes from ``position`` that the record there
+    needs (0 where even its header is not whole).
+    """
+    count = 0
+    at = start
+    while count < len(starts) and at + 12 <= stop:
+        if _get32(data, at + 8) != _masked(data, at, at + 8):
+            return count, at, BAD_LENGTH_CRC, np.int64(0)
+        length = _get64(data, at)
+        if length > np.uint64(max(limit - (at - start) - 16, 0)):
+            return count, at, LENGTH_OVER_LIMIT, np.int64(0)
+        need = np.int64(length) + 16
+        if at + need > stop:
+            return count, at, OK, need
+        first = at + 12
+        if _get32(data, at + need - 4) != _masked(data, first, at + need - 4):
+            return count, at, BAD_DATA_CRC, need
+        starts[count] = first
+        lengths[count] = np.int64(length)
+        count += 1
+        at += need
+    return count, at, OK, np.int64(0)
+
+
+@kernel
+def frame_sizes(lengths):  # type: ignore[no-untyped-def]
+    """Bytes that payloads of these lengths take in a file."""
+    total = np.int64(0)
+    for k in range(len(lengths)):
+        total += lengths[k] + 16
+    return total
+
+
+def row_bound(dim: int, plan: NDArray[np.int64], elements: NDArray[np.int64]) -> int:
+    """The most bytes that one framed row of this shape can take."""
+    inner = 0
+    for _element, _tag, kind, count in plan:
+        inner += 5 * int(count) if kind == FLOAT else 11
+    return 16 + 9 + 5 * dim + 11 + inner + 22 * len(elements) + 11
+
+
+@kernel
+def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, lengths):  # type: ignore[no-untyped-def]
+    """Write rows as framed records.
+
+    ids int64 [n]; weights uint32 [n, D] and state uint32 [n, S] (bits of float32); ints int64 [n, I]; times int64 [n];
+    ``flags``: ``HAS_OPT`` | ``HAS_TIME``. ``out`` uint8 needs ``n * row_bound``; ``lengths`` int64 [n] receives payload
+    lengths. Returns the bytes written.
+    """
+    n = len(ids)
+    d = weights.shape[1]
+    fields = len(plan)
+    inner = np.zeros(len(elements), np.int64)
+    at = np.int64(0)
+    for r in range(n):
+        # The sizes of nested messages come before their content.
+        inner[:] = 0
+        which = 0
+        for f in range(fields):
+            if plan[f, 2] == FLOAT:
+                inner[plan[f, 0]] += 5 * plan[f, 3]
+            else:
+                inner[plan[f, 0]] += 1 + _varint_size(ints[r, which])
+                which += 1
+        opt = np.int64(0)
+        for e in range(len(elements)):
+            body = 1 + _varint_size(inner[e]) + inner[e]
+            opt += 1 + _varint_size(body) + body
+        length = np.int64(9 + 5 * d)
+        if flags & HAS_OPT:
+            length += 1 + _varint_size(opt) + opt
+        if flags & HAS_TIME:
+            length += 1 + _varint_size(times[r])
+        lengths[r] = length
+        _put32(out, at, np.uint32(length))
+        _put32(out, at + 4, np.uint32(length >> 32))
+        _put32(out, at + 8, _masked(out, at, at + 8))
+        first = at + 12
+        p = first
+        out[p] = 0x09
+        _put32(out, p + 1, np.uint32(ids[r] & 0xFFFFFFFF))
+        _put32(out, p + 5, np.uint32((ids[r] >> 32) & 0xFFFFFFFF))
+        p += 9
+        for j in range(d):
+            out[p] = 0x15
+            _put32(out, p + 1, weights[r, j])
+            p += 5
+        if flags & HAS_OPT:
+            out[p] = 0x1A
+            p = _put_varint(out, p + 1, opt)
+            f = 0
+            column = 0
+            which = 0
+            for e in range(len(elements)):
+                out[p] = 0x0A
+                p = _put_varint(out, p + 1, 1 + _varint_size(inner[e]) + inner[e])
+                out[p] = elements[e]
+                p = _put_varint(out, p + 1, inner[e])
+                while f < fields and plan[f, 0] == e:
+                    tag = np.uint8(plan[f, 1])
+                    if plan[f, 2] == FLOAT:
+                        for j in range(plan[f, 3]):
+                            out[p] = tag
+                            _put32(out, p + 1, state[r, column + j])
+                            p += 5
+                        column += plan[f, 3]
+                    else:
+                        out[p] = tag
+                        p = _put_varint(out, p + 1, ints[r, which])
+                        which += 1
+                    f += 1
+        if flags & HAS_TIME:
+            out[p] = 0x20
+            p = _put_varint(out, p + 1, times[r])
+        _put32(out, p, _masked(out, first, p))
+        at = p + 4
+    return at
+
+
+@kernel
+def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state, ints, times):  # type: ignore[no-untyped-def]
+    """Read one record into row ``r``; the number of weights found, or -1 where it has another form."""
+    if at + 9 > stop or data[at] != 0x09:
+        return -1
+    ids[r] = np.int64(_get64(data, at + 1))
+    at += 9
+    found = 0
+    while found < d and at + 5 <= stop and data[at] == 0x15:
+        weights[r, found] = _get32(data, at + 1)
+        found += 1
+        at += 5
+    if flags & HAS_OPT:
+        if at >= stop or data[at] != 0x1A:
+            return -1
+        size, at = _get_varint(data, at + 1, stop)
+        if at < 0 or size > np.uint64(stop - at):
+            return -1
+        opt_stop = at + np.int64(size)
+        f = 0
+        column = 0
+        which = 0
+        for e in range(len(elements)):
+            if at >= opt_stop or data[at] != 0x0A:
+                return -1
+            size, at = _get_varint(data, at + 1, opt_stop)
+            if at < 0 or size > np.uint64(opt_stop - at):
+                return -1
+            single_stop = at + np.int64(size)
+            if at >= single_stop or data[at] != elements[e]:
+                return -1
+            size, at = _get_varint(data, at + 1, single_stop)
+            if at < 0 or size != np.uint64(single_stop - at):
+                return -1
+            while f < len(plan) and plan[f, 0] == e:
+                tag = np.uint8(plan[f, 1])
+                if plan[f, 2] == FLOAT:
+                    count = plan[f, 3]
+                    if at + 5 * count > single_stop:
+                        return -1
+                    for j in range(count):
+                        if data[at] != tag:
+                            return -1
+                        state[r, column + j] = _get32(data, at + 1)
+                        at += 5
+                    column += count
+                else:
+                    if at >= single_stop or data[at] != tag:
+                        return -1
+                    value, at = _get_varint(data, at + 1, single_stop)
+                    if at < 0:
+                        return -1
+                    ints[r, which] = np.int64(value)
+                    which += 1
+                f += 1
+            if at != single_stop:
+                return -1
+        if at != opt_stop:
+            return -1
+    times[r] = 0
+    if flags & HAS_TIME:
+        if at >= stop or data[at] != 0x20:
+            return -1
+        value, at = _get_varint(data, at + 1, stop)
+        if at < 0:
+            return -1
+        times[r] = np.int64(value)
+    return found if at == stop else -1
+
+
+@kernel
+def decode_rows(data, starts, lengths, plan, elements, flags, ids, weights, state, ints, times, found):  # type: ignore[no-untyped-def]
+    """Read records of one shape into rows; arrays as in :func:`encode_rows`.
+
+    ``found`` int64 [n] receives the number of weights of each row (at most D), or -1 where the record is not of this
+    shape or not in the form that :func:`encode_rows` writes (its row is then undefined). Returns the number of -1.
+    """
+    others = 0
+    d = weights.shape[1]
+    for k in range(len(starts)):
+        stop = starts[k] + lengths[k]
+        found[k] = _decode_row(data, starts[k], stop, k, d, plan, elements, flags, ids, weights, state, ints, times)
+        if found[k] < 0:
+            others += 1
+    return others
