@@ -8,7 +8,7 @@ kernel: nothing here is shared with the engine. Rule: sync_training 2.2, 5 and 6
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -112,15 +112,6 @@ class Reduced(NamedTuple):
 
 
 @dataclass
-class RowsBefore:
-    """Rows touched in the last step as they were before it, kept to explain a difference."""
-
-    positions: I64
-    w: F32
-    accumulator: F32
-
-
-@dataclass
 class Oracle:
     """The dense arrays, the head and the rules that move them. One object per rank (or per simulated run)."""
 
@@ -129,7 +120,6 @@ class Oracle:
     features: int
     settings: Settings
     broadcast_labels: bool = False
-    before: RowsBefore | None = field(default=None)
 
     def local(self, batch: RankBatch, global_rows: int) -> tuple[StepValues, Share]:
         """Forward and backward of a rank's rows, and its share for the others."""
@@ -218,10 +208,16 @@ class Oracle:
                     layer.bias, layer.bias_accumulator, bias_gradient, rate
                 )
 
+    def touched_by(self, shares: Sequence[Share]) -> I64:
+        """Positions that any of the shares names, ascending."""
+        named = np.zeros(len(self.rows.w), np.bool_)
+        for share in shares:
+            named[share.positions] = True
+        return np.flatnonzero(named)
+
     def apply_rows(self, shares: Sequence[Share]) -> I64:
         """The step of all embedding rows; returns the positions touched on any rank, ascending."""
-        touched = np.unique(np.concatenate([share.positions for share in shares]))
-        self.before = RowsBefore(touched, self.rows.w[touched], self.rows.accumulator[touched])
+        touched = self.touched_by(shares)
         with np.errstate(all="ignore"):
             for positions, gradients in self.row_gradients(shares):
                 self._step_rows(positions, gradients)
@@ -253,18 +249,23 @@ class Oracle:
 
     def _exact_gradients(self, shares: Sequence[Share]) -> tuple[I64, F32]:
         everywhere = np.concatenate([share.positions for share in shares])
-        terms = np.concatenate([share.bag_gradients[share.bags] for share in shares])
+        terms = np.concatenate([rules.take_rows(share.bag_gradients, share.bags) for share in shares])
         order, starts, counts, positions = rules.group_occurrences(everywhere)
-        return positions, exact_sum_groups(terms[order], starts, counts)
+        return positions, exact_sum_groups(rules.take_rows(terms, order), starts, counts)
 
     def _step_rows(self, positions: I64, gradients: F32) -> None:
         rate = np.float32(self.settings.rate)
         w, accumulator = self.rows.w, self.rows.accumulator
         for start in range(0, len(positions), _BLOCK):
             block = positions[start : start + _BLOCK]
-            w[block], accumulator[block] = rules.adagrad(
-                w[block], accumulator[block], gradients[start : start + _BLOCK], rate
+            new_w, new_accumulator = rules.adagrad(
+                rules.take_rows(w, block),
+                rules.take_rows(accumulator, block),
+                gradients[start : start + _BLOCK],
+                rate,
             )
+            rules.put_rows(w, block, new_w)
+            rules.put_rows(accumulator, block, new_accumulator)
 
 
 def bags_to_columns(pooled: F32, features: int) -> F32:

@@ -104,7 +104,8 @@ def exact_sum_groups(
     Group i is rows ``starts[i]`` to ``starts[i] + counts[i] - 1`` (at least one).
     """
     # A single term is its own sum; adding +0.0 turns -0.0 into the +0.0 that a zero sum has.
-    out = vectors[starts] + np.float32(0.0)
+    out = vectors.take(starts, axis=0)
+    out += np.float32(0.0)
     many = np.flatnonzero(counts > 1)
     if len(many) == 0:
         nan = np.isnan(out)

@@ -28,6 +28,8 @@ __all__ = [
     "matrix_product",
     "occurrence_sums",
     "pool",
+    "put_rows",
+    "take_rows",
     "through_half",
 ]
 
@@ -121,6 +123,17 @@ def dense_local_sums(x: F32, f: Forward, b: Backward) -> list[F32]:
     return sums
 
 
+def take_rows(table: F32, positions: I64) -> F32:
+    """The rows at ``positions``, copied (what ``table[positions]`` gives, several times faster)."""
+    return table.take(positions, axis=0)
+
+
+def put_rows(table: F32, positions: I64, rows: F32) -> None:
+    """Replace the rows at distinct ``positions`` (what ``table[positions] = rows`` does, whole rows at a time)."""
+    whole = np.dtype((np.void, table.dtype.itemsize * table.shape[1]))
+    table.view(whole)[positions, 0] = np.ascontiguousarray(rows).view(whole)[:, 0]
+
+
 def pool(table: F32, positions: I64, bags: I64, bag_count: int) -> F32:
     """Sum of the rows of each bag in order of occurrence, from +0.0; [bag_count, D].
 
@@ -137,7 +150,7 @@ def pool(table: F32, positions: I64, bags: I64, bag_count: int) -> F32:
     live = len(starts)
     for j in range(int(lengths[0])):
         live = int(np.searchsorted(-lengths[:live], -j, side="left"))
-        sums[:live] += table[positions[starts[:live] + j]]
+        sums[:live] += take_rows(table, positions[starts[:live] + j])
     out[bags[starts]] = sums
     return out
 
@@ -164,7 +177,8 @@ def occurrence_sums(gradients: F32, order: I64, starts: I64, counts: I64, bags: 
 
     ``gradients`` [bags, D]; ``bags`` [n] gives the bag of each occurrence; the rest is :func:`group_occurrences`.
     """
-    sums = np.float32(0.0) + gradients[bags[order[starts]]]
+    sums = take_rows(gradients, bags[order[starts]])
+    sums += np.float32(0.0)
     many = np.flatnonzero(counts > 1)
     if len(many):
         many = many[np.argsort(-counts[many], kind="stable")]
@@ -173,7 +187,7 @@ def occurrence_sums(gradients: F32, order: I64, starts: I64, counts: I64, bags: 
         live = len(many)
         for k in range(1, int(size[0])):
             live = int(np.searchsorted(-size[:live], -k, side="left"))
-            partial[:live] += gradients[bags[order[first[:live] + k]]]
+            partial[:live] += take_rows(gradients, bags[order[first[:live] + k]])
         sums[many] = partial
     return sums
 
