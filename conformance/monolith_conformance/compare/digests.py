@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monolith_conformance.compare.generator import SLOT_SHIFT, Rows
+from monolith_conformance.compare.generator import SLOT_SHIFT
+from monolith_ref.features.ragged import Batch
 
 __all__ = ["DataDigest", "HeadArrays", "LossDigest", "head_digest", "state_digest"]
 
@@ -43,13 +44,17 @@ class DataDigest:
         self._hash = hashlib.sha256()
         self._with_slot = with_slot
 
-    def add(self, rows: Rows) -> None:
-        """Take in the whole global batch of the next step."""
-        for values, splits in zip(rows.values, rows.row_splits, strict=True):
-            self._hash.update(np.diff(splits).astype("<i4").tobytes())
-            ids = values if self._with_slot else values & _ID_MASK
-            self._hash.update(ids.astype("<i8").tobytes())
-        self._hash.update(rows.labels.astype("<f4").tobytes())
+    def add(self, parts: Sequence[Batch]) -> None:
+        """Take in the whole global batch of the next step: the rows of all ranks, in rank order."""
+        for name in parts[0].ragged:
+            columns = [part.ragged[name] for part in parts]
+            for column in columns:
+                self._hash.update(column.lengths().astype("<i4").tobytes())
+            for column in columns:
+                ids = column.values if self._with_slot else column.values & _ID_MASK
+                self._hash.update(ids.astype("<i8").tobytes())
+        for part in parts:
+            self._hash.update(part.label.astype("<f4").tobytes())
 
     def hexdigest(self) -> str:
         """The digest so far, 64 hex digits."""

@@ -1,4 +1,4 @@
-"""The reproducible workload of the comparison: ids, labels, kernels and orders out of Philox streams.
+"""The reproducible workload of the comparison: ids, labels and kernels out of Philox streams.
 
 Every number is a word of a counter-based stream named by (tag, a, b), so that any rank can draw exactly the rows it
 needs and the data never depends on how many ranks there are. Rule: sync_training 6.1.
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.errors import ConfigError
+from monolith_ref.features.ragged import Batch, Ragged
 
 __all__ = [
     "FEATURES",
     "ID_SPACE",
     "MAX_LENGTH",
     "SLOT_SHIFT",
-    "Rows",
-    "deal",
+    "GeneratedSource",
+    "feature_names",
+    "generate",
     "hi",
     "kernel",
-    "rows",
-    "shuffled_order",
     "stream",
 ]
 
@@ -34,36 +34,8 @@ ID_SPACE = 100_000
 SLOT_SHIFT = 48
 SEED_LIMIT = 1 << 64
 
-_LENGTH, _ID, _LABEL, _KERNEL, _ORDER = 1, 2, 3, 4, 5
+_LENGTH, _ID, _LABEL, _KERNEL = 1, 2, 3, 4
 _WORDS_PER_BLOCK = 4
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Consecutive rows of one global batch.
-
-    Attributes
-    ----------
-    values : list of int64 arrays
-        Per feature the ids of all rows, row by row.
-    row_splits : list of int64 [rows + 1]
-        Per feature where each row starts in ``values``.
-    labels : float32 [rows]
-    """
-
-    values: list[NDArray[np.int64]]
-    row_splits: list[NDArray[np.int64]]
-    labels: NDArray[np.float32]
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return len(self.labels)
-
-    @property
-    def occurrences(self) -> int:
-        """Number of id occurrences over all features."""
-        return sum(len(v) for v in self.values)
 
 
 def stream(seed: int, tag: int, a: int, b: int, count: int, first: int = 0) -> NDArray[np.uint64]:
@@ -72,9 +44,7 @@ def stream(seed: int, tag: int, a: int, b: int, count: int, first: int = 0) -> N
         raise ConfigError(f"seed must be in 0..2^64-1, not {seed}")
     block, lane = divmod(first, _WORDS_PER_BLOCK)
     # NumPy counts up before it draws, so a counter of 0 gives block 1 first.
-    generator = np.random.Philox(
-        key=np.array([seed, tag], np.uint64), counter=np.array([block, a, b, 0], np.uint64)
-    )
+    generator = np.random.Philox(key=np.array([seed, tag], np.uint64), counter=np.array([block, a, b, 0], np.uint64))
     return np.asarray(generator.random_raw(lane + count)[lane:], np.uint64)
 
 
@@ -86,32 +56,47 @@ def hi(words: NDArray[np.uint64], limit: int | NDArray[np.uint64]) -> NDArray[np
     return (((words >> half) * m + low) >> half).astype(np.int64)
 
 
-def rows(
-    seed: int,
-    step: int,
-    first: int,
-    last: int,
-    *,
-    features: int = FEATURES,
-    with_slot: bool = True,
-) -> Rows:
+def feature_names(count: int = FEATURES) -> list[str]:
+    """``feature0``, ``feature1`` ...: the features in the order of their columns in x."""
+    return [f"feature{i}" for i in range(count)]
+
+
+def generate(seed: int, step: int, first: int, last: int, *, global_rows: int, with_slot: bool = True) -> Batch:
     """Rows ``first`` to ``last - 1`` of the global batch of a step. Rule: sync_training 6.1.
 
     With ``with_slot`` an id is a fid, (feature index + 1) << 48 | id; else the raw id.
     """
     count = last - first
-    values, splits = [], []
-    for feature in range(features):
+    ragged = {}
+    for feature, name in enumerate(feature_names()):
         lengths = 1 + hi(stream(seed, _LENGTH, step, feature, count, first), MAX_LENGTH)
         words = stream(seed, _ID, step, feature, MAX_LENGTH * count, MAX_LENGTH * first)
         grid = hi(words, ID_SPACE).reshape(count, MAX_LENGTH)
         ids = grid[np.arange(MAX_LENGTH) < lengths[:, None]]
-        values.append(ids + (np.int64(feature + 1) << SLOT_SHIFT) if with_slot else ids)
-        row_splits = np.zeros(count + 1, np.int64)
-        np.cumsum(lengths, out=row_splits[1:])
-        splits.append(row_splits)
+        if with_slot:
+            ids += np.int64(feature + 1) << SLOT_SHIFT
+        splits = np.zeros(count + 1, np.int64)
+        np.cumsum(lengths, out=splits[1:])
+        ragged[name] = Ragged(ids, splits)
     labels = (stream(seed, _LABEL, step, 0, count, first) >> np.uint64(63)).astype(np.float32)
-    return Rows(values, splits, labels)
+    return Batch(ragged, {"label": labels}, count, global_rows, first)
+
+
+@dataclass(frozen=True)
+class GeneratedSource:
+    """The endless workload as a source of global batches of ``batch_size`` rows."""
+
+    seed: int = 42
+    batch_size: int = 455
+    with_slot: bool = True
+
+    def global_rows(self, step: int) -> int:
+        """Rows of any global batch: the data never ends."""
+        return self.batch_size
+
+    def rows(self, step: int, low: int, high: int) -> Batch:
+        """Rows ``low`` to ``high - 1`` of global batch ``step``."""
+        return generate(self.seed, step, low, high, global_rows=self.batch_size, with_slot=self.with_slot)
 
 
 def kernel(seed: int, layer: int, fan_in: int, fan_out: int, head: int = 0) -> NDArray[np.float32]:
@@ -121,18 +106,3 @@ def kernel(seed: int, layer: int, fan_in: int, fan_out: int, head: int = 0) -> N
     # 24 random bits scaled to [-1, 1) are exact in float32; only the product with the limit rounds.
     unit = (words >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
     return (unit.astype(np.float32) * limit).reshape(fan_in, fan_out)
-
-
-def shuffled_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of ``count`` rows in an epoch, from stream (5, epoch, 0). Rule: sync_training 6.1."""
-    order = list(range(count))
-    words = stream(seed, _ORDER, epoch, 0, max(count - 1, 0))
-    picks = hi(words, np.arange(count, 1, -1, dtype=np.uint64)).tolist()
-    for i, pick in zip(range(count - 1, 0, -1), picks, strict=True):
-        order[i], order[pick] = order[pick], order[i]
-    return np.array(order, np.int64)
-
-
-def deal(count: int, rank: int, ranks: int) -> tuple[int, int]:
-    """First row and end of a rank's share of a global batch of ``count`` rows. Rule: sync_training 6.1."""
-    return rank * count // ranks, (rank + 1) * count // ranks
