@@ -58,5 +58,5 @@ class DenseReducer:
         raise NotImplementedError
 
     def reduce_loss(self, total: np.float32, rows: int) -> np.float32:
-        """((sum over ranks of total_r / rows_r)) / size, in rank order; a rank without rows adds +0 (sync_training 6.2)."""
+        """(sum over ranks of total_r / rows_r) / size, in rank order; a rank without rows adds +0."""
         raise NotImplementedError

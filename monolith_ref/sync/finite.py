@@ -12,7 +12,7 @@ __all__ = ["Finding", "NonFiniteGuard"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One element that is not finite: of an embedding gradient (``fid``, ``feature``) or of a dense one (``feature`` is its name, ``fid`` None)."""
+    """One element that is not finite: of an embedding gradient, or of a dense one (``feature`` names it, no ``fid``)."""
 
     feature: str
     element: int

@@ -2,17 +2,149 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from monolith_ref.sync.communicator import Communicator
+from monolith_ref.errors import ArgumentError, EnvironmentMissing
+from monolith_ref.sync.communicator import Communicator, SerialCommunicator
 
-__all__ = ["make_communicator"]
+if TYPE_CHECKING:
+    from monolith_ref.sync.mpi import MpiCommunicator
+
+__all__ = ["Launcher", "current_communicator", "launcher", "make_communicator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """What the environment says about how this process was started.
+
+    Attributes
+    ----------
+    name : str
+        Family of MPI whose launcher it was.
+    variable : str
+        Environment variable that says so.
+    rank, ranks : int
+        ``ranks`` is at least ``rank + 1`` where the launcher gives no total.
+    """
+
+    name: str
+    variable: str
+    rank: int
+    ranks: int
+
+
+def launcher(environment: Mapping[str, str] | None = None) -> Launcher | None:
+    """The launcher of this process, or None if nothing says that there was one."""
+    given = os.environ if environment is None else environment
+
+    def number(name: str) -> int | None:
+        text = given.get(name, "")
+        return int(text) if text.isdigit() else None
+
+    for name, rank_variable, size_variable in (
+        ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        ("an MPI of the MPICH family", "PMI_RANK", "PMI_SIZE"),
+        ("a PMIx launcher", "PMIX_RANK", "PMIX_SIZE"),
+    ):
+        rank, ranks = number(rank_variable), number(size_variable)
+        if rank is None and ranks is None:
+            continue
+        rank = rank or 0
+        variable = size_variable if ranks is not None else rank_variable
+        return Launcher(name, variable, rank, max(ranks or 1, rank + 1))
+    return None
+
+
+_made: dict[str, MpiCommunicator] = {}
+
+
+def current_communicator() -> MpiCommunicator | None:
+    """The MPI communicator that this process has made, if any."""
+    return _made.get("mpi")
 
 
 def make_communicator(kind: Literal["auto", "serial", "mpi"] = "auto", timeout: float = 60.0) -> Communicator:
     """The communicator of this process.
 
-    ``auto``: MPI if mpi4py can be imported and either a launcher started this process or there is one rank anyway;
-    ``mpi`` without mpi4py, or a launcher of another MPI than mpi4py's: EnvironmentMissing. ``timeout``: ``sync.timeout``.
+    Parameters
+    ----------
+    kind : {"auto", "serial", "mpi"}
+        ``auto``: MPI where a launcher started more than one process, else serial. A single rank is always served by
+        :class:`SerialCommunicator`. Among several ranks, an exception that nobody catches ends them all from here on.
+    timeout : float
+        ``sync.timeout``, seconds; 0: wait for ever.
+
+    Raises
+    ------
+    EnvironmentMissing
+        mpi4py (or the MPI under it) is needed and cannot be imported; or the launcher says that there is more than
+        one process while the communicator has one.
     """
-    raise NotImplementedError
+    if kind not in ("auto", "serial", "mpi"):
+        raise ArgumentError(f"sync.communicator must be auto, serial or mpi, not {kind!r}")
+    made = current_communicator()
+    if made is not None and kind != "serial":
+        made.timeout = timeout
+        return made
+    started = launcher()
+    several = started is not None and started.ranks > 1
+    if kind == "serial" or (kind == "auto" and not several):
+        if started is not None and several:
+            raise EnvironmentMissing(
+                f"{started.name} started {started.ranks} processes ({started.variable}), but sync.communicator "
+                "is serial: that would be as many independent runs"
+            )
+        return SerialCommunicator(timeout)
+    size, library = _import_mpi(started)
+    if size > 1:
+        from monolith_ref.sync.guard import install_excepthook
+        from monolith_ref.sync.mpi import MpiCommunicator
+
+        _made["mpi"] = MpiCommunicator(timeout)
+        install_excepthook()
+        return _made["mpi"]
+    if started is not None and several:
+        raise EnvironmentMissing(
+            f"{started.name} started {started.ranks} processes ({started.variable}), but mpi4py uses {library}, "
+            f"which sees one: start with the mpiexec of {library}{_matching_mpiexec()}"
+        )
+    return SerialCommunicator(timeout)
+
+
+def _import_mpi(started: Launcher | None) -> tuple[int, str]:
+    """Number of ranks that mpi4py sees, and the name of its MPI."""
+    asked = (
+        f"{started.name} started {started.ranks} processes ({started.variable})"
+        if started is not None
+        else "sync.communicator is mpi"
+    )
+    try:
+        import mpi4py
+
+        if "mpi4py.MPI" not in sys.modules:
+            # One thread at a time calls MPI here; asking for less than "multiple" saves its locks.
+            mpi4py.rc.thread_level = "serialized"
+        from mpi4py import MPI
+    except ImportError as error:
+        raise EnvironmentMissing(
+            f"{asked}, but mpi4py is not usable ({error}): pip install 'monolith-ref[mpi]'"
+        ) from error
+    except RuntimeError as error:
+        raise EnvironmentMissing(f"{asked}, but mpi4py finds no MPI library ({error})") from error
+    vendor, version = MPI.get_vendor()
+    return int(MPI.COMM_WORLD.Get_size()), f"{vendor} {'.'.join(map(str, version))}"
+
+
+def _matching_mpiexec() -> str:
+    """' (path)' of the mpiexec beside this Python, where there is one."""
+    beside = Path(sys.executable).parent / "mpiexec"
+    if beside.exists():
+        return f" ({beside})"
+    found = shutil.which("mpiexec")
+    return f" ({found} is the first one in PATH)" if found else ""
