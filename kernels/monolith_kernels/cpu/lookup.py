@@ -5,12 +5,19 @@ capacity, where row -1 marks an empty slot. A slot is the top bits of SplitMix64
 inside one of (up to) 64 regions, so that threads can write disjoint regions and the bytes come out the same for any
 number of threads. New ids are numbered by first occurrence in the batch.
 
-``rows`` matrices are float32 ``[capacity, row_width]``; row numbers are int32, -1 for an absent row, which reads as +0.0.
+``rows`` matrices are float32 ``[capacity, row_width]``, C-contiguous. Row numbers are int32; -1 is an absent row, which
+reads as +0.0.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from monolith_kernels.arrays import F4, I4, I8
+from monolith_kernels.cpu import _index
+from monolith_kernels.cpu._rows import assign_add_rows, assign_rows, find_and_gather, gather_rows
+from monolith_kernels.memory import Buffer, aligned_empty
+from monolith_kernels.threads import run_shares
 
 __all__ = [
     "Index",
@@ -27,34 +34,78 @@ __all__ = [
     "reserve",
 ]
 
+_GRAIN = 8192
+_SMALLEST = 64
+
 
 class Index:
-    """Open-addressing index: any int64 to a row number; made by :func:`make_index`, changed by :func:`insert` and :func:`erase`.
+    """Open-addressing index: any int64 to a row number.
 
-    Attributes: ``keys`` int64[capacity], ``rows`` int32[capacity] (-1 = empty), ``size`` (ids in it).
+    Made by :func:`make_index`; changed by :func:`insert`, :func:`erase`, :func:`clear` and :func:`reserve` only.
+
+    Attributes
+    ----------
+    keys : int64[capacity]
+    rows : int32[capacity]
+        -1 where the slot is empty.
+    counts : int32[regions]
+        Ids in every region.
+    size : int
+        Ids in the index.
     """
 
-    __slots__ = ("keys", "rows", "size")
+    __slots__ = ("_absent", "_slots", "counts", "keys", "rows", "size")
 
-    def __init__(self, keys: I8, rows: I4) -> None:
-        self.keys = keys
-        self.rows = rows
+    def __init__(self, capacity: int) -> None:
+        self._absent = Buffer(np.int32)
+        self._slots = Buffer(np.int64)
         self.size = 0
+        self._allocate(capacity)
+
+    def _allocate(self, capacity: int) -> None:
+        self.keys: I8 = aligned_empty(capacity, np.int64)
+        self.rows: I4 = aligned_empty(capacity, np.int32)
+        self.rows.fill(-1)
+        self.counts: I4 = np.zeros(_index.regions_of(capacity), np.int32)
+
+    @property
+    def capacity(self) -> int:
+        """Slots."""
+        return len(self.keys)
+
+
+def _capacity_for(expected: int) -> int:
+    """Smallest power of two that holds ``expected`` ids at a load of at most 0.6."""
+    return max(_SMALLEST, 1 << (expected * 5 // 3).bit_length())
 
 
 def make_index(expected: int = 0) -> Index:
     """An empty index with room for ``expected`` ids before it grows."""
-    raise NotImplementedError
+    return Index(_capacity_for(expected))
+
+
+def _rebuild(index: Index, capacity: int) -> None:
+    """Move every numbered id into fresh arrays, of ``capacity`` slots or more if a region would be full."""
+    keys, rows = index.keys, index.rows
+    while True:
+        index._allocate(capacity)
+        if _index.move_all(keys, rows, index.keys, index.rows, index.counts):
+            return
+        capacity *= 2
 
 
 def reserve(index: Index, expected: int, threads: int = 1) -> None:
     """Grow the index so that it holds ``expected`` ids at its normal load."""
-    raise NotImplementedError
+    capacity = _capacity_for(expected)
+    if capacity > index.capacity:
+        _rebuild(index, capacity)
 
 
 def clear(index: Index) -> None:
     """Forget every id; the capacity stays."""
-    raise NotImplementedError
+    index.rows.fill(-1)
+    index.counts.fill(0)
+    index.size = 0
 
 
 def find(index: Index, ids: I8, out_rows: I4, threads: int = 1) -> int:
@@ -62,7 +113,14 @@ def find(index: Index, ids: I8, out_rows: I4, threads: int = 1) -> int:
 
     Parameters: ``ids`` int64[n], repeats allowed; ``out_rows`` int32[n], written. Returns how many were found.
     """
-    raise NotImplementedError
+    keys, rows = index.keys, index.rows
+    if threads <= 1 or len(ids) < 2 * _GRAIN:
+        return int(_index.find(keys, rows, ids, out_rows, 0, len(ids)))
+    found: list[int] = []
+    run_shares(
+        lambda lo, hi: found.append(_index.find(keys, rows, ids, out_rows, lo, hi)), len(ids), threads, _GRAIN
+    )
+    return sum(found)
 
 
 def insert(index: Index, ids: I8, out_rows: I4, new_positions: I4, next_row: int, free: I4, threads: int = 1) -> int:
@@ -89,7 +147,36 @@ def insert(index: Index, ids: I8, out_rows: I4, new_positions: I4, next_row: int
     int
         How many ids were new.
     """
-    raise NotImplementedError
+    if find(index, ids, out_rows, threads) == len(ids):
+        return 0
+    absent = index._absent.take(len(ids))
+    count = _index.list_absent(out_rows, absent)
+    absent = absent[:count]
+    slots = index._slots.take(count)
+    reserve(index, index.size + count)
+    while not _place(index, ids, absent, slots, out_rows, threads):
+        _rebuild(index, index.capacity * 2)
+    new = _index.number(absent, slots, out_rows, new_positions, next_row, free)
+    run_shares(
+        lambda lo, hi: _index.write_rows(index.rows, slots, out_rows, new_positions, lo, hi), new, threads, _GRAIN
+    )
+    index.size += new
+    return int(new)
+
+
+def _place(index: Index, ids: I8, absent: I4, slots: I8, out_rows: I4, threads: int) -> bool:
+    """Claim a slot for every absent id, regions shared out between threads; False where a region is full."""
+    regions = len(index.counts)
+    grain = regions if len(absent) < 2 * _GRAIN else 1
+    outcomes: list[bool] = []
+
+    def share(lo: int, hi: int) -> None:
+        mine = absent if (lo, hi) == (0, regions) else np.empty(len(absent), np.int32)
+        placed = _index.place(index.keys, index.rows, index.counts, ids, absent, slots, out_rows, lo, hi, mine)
+        outcomes.append(placed)
+
+    run_shares(share, regions, threads, grain)
+    return all(outcomes)
 
 
 def erase(index: Index, ids: I8, out_rows: I4) -> int:
@@ -98,23 +185,34 @@ def erase(index: Index, ids: I8, out_rows: I4) -> int:
     ``out_rows`` int32[n] is written: the row each id had, -1 where it was absent or already erased by this call.
     Returns how many were erased.
     """
-    raise NotImplementedError
+    erased = int(_index.erase(index.keys, index.rows, index.counts, ids, out_rows))
+    index.size -= erased
+    return erased
 
 
 def items(index: Index) -> tuple[I8, I4]:
     """All ids and their row numbers, ascending by row number: (int64[size], int32[size]), new arrays."""
-    raise NotImplementedError
+    used = np.flatnonzero(index.rows >= 0)
+    rows = index.rows[used]
+    order = np.argsort(rows, kind="stable")
+    return index.keys[used[order]], rows[order]
 
 
 def gather(
     rows: F4, row_numbers: I4, column: int, dim: int, out: F4, out_offset: int, out_stride: int, threads: int = 1
 ) -> None:
-    """Copy ``rows[row_numbers[i], column:column + dim]`` to ``out[out_offset + i * out_stride :]`` (flat), bits preserved.
+    """Copy ``rows[row_numbers[i], column:column + dim]`` to ``out[out_offset + i * out_stride:]``, bits preserved.
 
     A row number of -1 gives +0.0. ``out`` is flat float32 and may not overlap ``rows``; elements between ``dim`` and
     ``out_stride`` are left alone.
     """
-    raise NotImplementedError
+    flat, width = rows.reshape(-1), rows.shape[1]
+    run_shares(
+        lambda lo, hi: gather_rows(flat, width, row_numbers, column, dim, out, out_offset, out_stride, lo, hi),
+        len(row_numbers),
+        threads,
+        _GRAIN,
+    )
 
 
 def find_gather(
@@ -129,18 +227,29 @@ def find_gather(
     out_stride: int,
     threads: int = 1,
 ) -> int:
-    """:func:`find` and :func:`gather` in one pass: the row is fetched while later ids are probed. Returns ids found."""
-    raise NotImplementedError
+    """:func:`find` and :func:`gather` in one pass: rows are fetched while later ids are probed. Returns ids found."""
+    flat, width = rows.reshape(-1), rows.shape[1]
+    found: list[int] = []
+
+    def share(lo: int, hi: int) -> None:
+        found.append(
+            find_and_gather(
+                index.keys, index.rows, ids, out_rows, flat, width, column, dim, out, out_offset, out_stride, lo, hi
+            )
+        )
+
+    run_shares(share, len(ids), threads, _GRAIN)
+    return sum(found)
 
 
 def assign(rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int) -> None:
-    """Copy ``values[offset + i * stride :][:dim]`` (flat) into ``rows[row_numbers[i], column:column + dim]`` in position order.
+    """Copy ``values[offset + i * stride:][:dim]`` (flat) into ``rows[row_numbers[i], column:column + dim]``.
 
-    The last of several equal row numbers wins; -1 is skipped.
+    In position order, so the last of several equal row numbers wins; -1 is skipped. Bits are preserved.
     """
-    raise NotImplementedError
+    assign_rows(rows.reshape(-1), rows.shape[1], row_numbers, column, dim, values, offset, stride)
 
 
 def assign_add(rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int) -> None:
     """Add ``values`` to rows in position order, one rounding per addition; row numbers of -1 are skipped."""
-    raise NotImplementedError
+    assign_add_rows(rows.reshape(-1), rows.shape[1], row_numbers, column, dim, values, offset, stride)
