@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from monolith_kernels.arrays import I4, I8, Groups, Unique
+from monolith_kernels.cpu import _dedup
+from monolith_kernels.memory import Buffer
+from monolith_kernels.threads import run_shares
 
 __all__ = ["Scratch", "group", "unique_tables"]
+
+_THREADED_FROM = 200_000
+"""Ids of one table below which one thread is faster than two."""
 
 
 class Scratch:
     """Memory of :func:`unique_tables`, kept between batches; results are views into it until the next call with it."""
 
     def __init__(self) -> None:
-        raise NotImplementedError
+        self.unique = Buffer(np.int64)
+        self.inverse = Buffer(np.int32)
+        self.counts = Buffer(np.int32)
+        self.table = Buffer(np.int32)
+        self.firsts = Buffer(np.int32)
 
 
 def unique_tables(values: I8, table_splits: I8, scratch: Scratch | None = None, threads: int = 1) -> Unique:
@@ -25,13 +37,52 @@ def unique_tables(values: I8, table_splits: I8, scratch: Scratch | None = None, 
         Where each table begins (host array); empty tables are allowed, K = 1 is a plain unique.
     scratch
         Reused memory. The result is then valid until the next call with the same scratch; without it arrays are new.
+    threads
+        Used for tables of many ids; never changes the result.
     """
-    raise NotImplementedError
+    memory = scratch or Scratch()
+    count, tables = len(values), len(table_splits) - 1
+    unique, inverse = memory.unique.take(count), memory.inverse.take(count)
+    counts = memory.counts.take(count)
+    splits = np.zeros(tables + 1, np.int64)
+    largest = int(np.diff(table_splits).max(initial=0))
+    table = memory.table.take(_dedup.table_size(largest))
+    if threads <= 1 or largest < _THREADED_FROM:
+        _dedup.unique_of_tables(values, table_splits, table, unique, inverse, counts, splits)
+    else:
+        for k in range(tables):
+            lo, hi, before = int(table_splits[k]), int(table_splits[k + 1]), int(splits[k])
+            part, firsts = values[lo:hi], memory.firsts.take(hi - lo)
+            if _first_positions(part, firsts, table, threads):
+                splits[k + 1] = _dedup.number_firsts(part, firsts, unique, inverse[lo:hi], counts, before)
+            else:
+                splits[k + 1] = _dedup.unique_of_one(part, table, unique, inverse[lo:hi], counts, before)
+    found = int(splits[tables])
+    return Unique(unique[:found], inverse, splits, counts[:found])
+
+
+def _first_positions(values: I8, firsts: I4, table: I4, threads: int) -> bool:
+    """Position of the first occurrence of every id, regions of the scratch table shared out between threads.
+
+    False where a region of the scratch table overflowed.
+    """
+    part = table[: _dedup.table_size(len(values))]
+    whole: list[bool] = []
+
+    def share(lo: int, hi: int) -> None:
+        mine = np.empty(len(values), np.int32)
+        whole.append(_dedup.firsts_of_regions(values, part, firsts, lo, hi, mine))
+
+    run_shares(share, _dedup.REGIONS, threads, 1)
+    return all(whole)
 
 
 def group(inverse: I4, counts: I4) -> Groups:
-    """Occurrences of every distinct id, ascending (a counting sort of ``inverse``, which holds numbers below len(counts)).
+    """Occurrences of every distinct id, ascending: a counting sort of ``inverse`` (numbers below ``len(counts)``).
 
-    ``counts`` int32[u] must be the occurrences of every number.
+    ``counts`` int32[u] must be the occurrences of every number. Returns new arrays.
     """
-    raise NotImplementedError
+    splits = np.zeros(len(counts) + 1, np.int64)
+    occurrences = np.empty(len(inverse), np.int32)
+    _dedup.group_occurrences(inverse, counts, splits, occurrences)
+    return Groups(splits, occurrences)
