@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Difference", "STAGES", "bits_of", "differing", "float_of", "ulps"]
+__all__ = ["STAGES", "Difference", "bits_of", "differing", "float_of", "ulps"]
 
 STAGES = (
     "looked-up row",

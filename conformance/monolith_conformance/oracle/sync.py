@@ -17,7 +17,7 @@ from monolith_conformance.oracle import sync_rules as rules
 from monolith_conformance.oracle.sync_exact import ExactSum, exact_sum, exact_sum_groups
 from monolith_conformance.oracle.sync_rules import F32, I64
 
-__all__ = ["DenseRows", "Layer", "Oracle", "Reduced", "RankBatch", "Settings", "Share", "StepValues"]
+__all__ = ["DenseRows", "Layer", "Oracle", "RankBatch", "Reduced", "Settings", "Share", "StepValues"]
 
 _BLOCK = 4096
 

@@ -7,6 +7,7 @@ Rule: sync_training 6.2; optimizers 1 (adagrad).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -115,7 +116,7 @@ def dense_local_sums(x: F32, f: Forward, b: Backward) -> list[F32]:
     """The rows' terms summed in ascending order of row, from +0.0."""
     sizes = (x.shape[1], f.h.shape[1], f.h2.shape[1], 1)
     sums: list[F32] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         sums += [np.zeros((fan_in, fan_out), np.float32), np.zeros(fan_out, np.float32)]
     for row in range(len(x)):
         for total, term in zip(sums, dense_terms(x, f, b, row), strict=True):
@@ -195,7 +196,8 @@ def occurrence_sums(gradients: F32, order: I64, starts: I64, counts: I64, bags: 
 def adagrad(w: F32, accumulator: F32, g: F32, rate: np.float32) -> tuple[F32, F32]:
     """One step: accumulator + g*g, then w - (rate / sqrt(accumulator)) * g."""
     accumulator = accumulator + g * g
-    return w - (rate / np.sqrt(accumulator)) * g, accumulator
+    step: F32 = np.divide(rate, np.sqrt(accumulator))
+    return w - step * g, accumulator
 
 
 def through_half(values: F32) -> F32:
