@@ -1,4 +1,5 @@
-"""From the features that a model asked for to the tables that hold them. Rule: features 1, entry 6, sync_training 2.5."""
+"""From the features that a model asked for to the tables that hold them. Rule: features 1, entry 6, sync_training
+2.5."""
 
 from __future__ import annotations
 

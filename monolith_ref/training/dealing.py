@@ -21,7 +21,8 @@ def row_range(rank: int, ranks: int, rows: int) -> tuple[int, int]:
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """Global batches by number: any rank can make any rows of any step, so data never depends on the number of ranks."""
+    """Global batches by number: any rank can make any rows of any step, so data never depends on the number of
+    ranks."""
 
     def global_rows(self, step: int) -> int:
         """Rows of the global batch of ``step`` (from 0); 0 when the data has ended before it."""

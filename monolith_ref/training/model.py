@@ -49,7 +49,8 @@ class ServingInputReceiver:
 
 
 class MonolithModel:
-    """Base of user models; ``self.p`` are its parameters (``p.train.max_steps``, ``p.train.per_replica_batch_size`` ...)."""
+    """Base of user models; ``self.p`` are its parameters (``p.train.max_steps``,
+    ``p.train.per_replica_batch_size`` ...)."""
 
     def input_fn(self, mode: str) -> Any:
         raise NotImplementedError

@@ -61,7 +61,8 @@ class StepResult:
         Fids that this rank, as owner, updated in the step (distinct).
     seconds : mapping of phase to float
         Wall time of each phase on this rank: ``dedup``, ``exchange_ids``, ``lookup``, ``exchange_rows``, ``pool``,
-        ``forward``, ``backward``, ``reduce_dense``, ``gradient_sums``, ``exchange_gradients``, ``update``, ``dense_update``.
+        ``forward``, ``backward``, ``reduce_dense``, ``gradient_sums``, ``exchange_gradients``, ``update``,
+        ``dense_update``.
     sent_bytes : mapping of exchange to int
         Bytes that this rank sent to others.
     """

@@ -6,22 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.errors import ArgumentError
+from monolith_ref.streams import stream
 
-__all__ = ["ORDER_TAG", "row_order", "stream"]
+__all__ = ["ORDER_TAG", "row_order"]
 
 ORDER_TAG = 5
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-
-
-def stream(seed: int, tag: int, a: int, b: int, words: int) -> NDArray[np.uint64]:
-    """The first ``words`` words (uint64) of stream (tag, a, b): Philox4x64-10, key [seed, tag], counter [0, a, b, 0]."""
-    if not 0 <= seed < 1 << 64:
-        raise ArgumentError(f"seed must be in 0..2^64-1, not {seed}")
-    key = np.array([seed, tag], np.uint64)
-    counter = np.array([0, a, b, 0], np.uint64)
-    return np.asarray(np.random.Philox(key=key, counter=counter).random_raw(words), np.uint64)
 
 
 def _scaled(words: NDArray[np.uint64], limits: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -31,7 +23,8 @@ def _scaled(words: NDArray[np.uint64], limits: NDArray[np.uint64]) -> NDArray[np
 
 
 def row_order(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
-    """A permutation of 0..rows-1 (int64): from the last position down, word n-1-i decides what position i swaps with."""
+    """A permutation of 0..rows-1 (int64): from the last position down, word n-1-i decides what position i swaps
+    with."""
     if not 0 <= rows < 1 << 32:
         raise ArgumentError(f"rows must be in 0..2^32-1, not {rows}")
     if rows < 2:

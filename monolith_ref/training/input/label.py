@@ -1,4 +1,5 @@
-"""Label expressions over the columns of a log: ``rating >= 4``, ``click == 1 and dwell > 2.5``. Never evaluated as code.
+"""Label expressions over the columns of a log: ``rating >= 4``, ``click == 1 and dwell > 2.5``. Never evaluated as
+code.
 
 Grammar::
 
@@ -77,7 +78,8 @@ class LabelExpression:
     _root: _Node
 
     def evaluate(self, column: Column, rows: int) -> NDArray[np.float32]:
-        """Labels of all rows, float32 [rows]; ``column(name, kind)`` gives float64 [rows] or an object array of texts."""
+        """Labels of all rows, float32 [rows]; ``column(name, kind)`` gives float64 [rows] or an object array of
+        texts."""
         value = self._root.run(column)
         return np.broadcast_to(np.asarray(value, np.float64), (rows,)).astype(np.float32)
 
@@ -91,7 +93,9 @@ class _Parser:
         while position < end:
             match = _TOKEN.match(text, position)
             if match is None:
-                raise self.error("unexpected character", position + len(text[position:]) - len(text[position:].lstrip()))
+                raise self.error(
+                    "unexpected character", position + len(text[position:]) - len(text[position:].lstrip())
+                )
             kind = match.lastgroup or ""
             self.tokens.append((kind, match.group(kind), match.start(kind)))
             position = match.end()

@@ -84,7 +84,8 @@ def _column(entry: Any, position: int, where: str) -> ColumnMap:
 
 
 def make_map(columns: Sequence[Any], label: Any, where: str = "input map") -> InputMap:
-    """A checked map of column entries (names, or mappings with name, slot, separator); ConfigError begins with ``where``."""
+    """A checked map of column entries (names, or mappings with name, slot, separator); ConfigError begins with
+    ``where``."""
     if isinstance(columns, str) or not isinstance(columns, Sequence) or not columns:
         raise ConfigError(f"{where}: columns must be a non-empty list, not {columns!r}")
     made = tuple(_column(entry, position, where) for position, entry in enumerate(columns))
@@ -93,7 +94,9 @@ def make_map(columns: Sequence[Any], label: Any, where: str = "input map") -> In
         for position, column in enumerate(made):
             value = getattr(column, what)
             if value in seen:
-                raise ConfigError(f"{where}: columns[{seen[value]}] and columns[{position}] have the same {what} {value!r}")
+                raise ConfigError(
+                    f"{where}: columns[{seen[value]}] and columns[{position}] have the same {what} {value!r}"
+                )
             seen[value] = position
     try:
         parse_label(label)

@@ -39,5 +39,6 @@ class LogSource:
 def open_logs(
     paths: Sequence[str | Path], input_map: InputMap, *, batch_size: int, epochs: int = 1, seed: int = 42
 ) -> LogSource:
-    """Read all files (TFRecord of tf.Example, CSV, TSV, JSON lines; ``.gz`` too); FormatError or ConfigError before any step."""
+    """Read all files (TFRecord of tf.Example, CSV, TSV, JSON lines; ``.gz`` too); FormatError or ConfigError
+    before any step."""
     raise NotImplementedError
