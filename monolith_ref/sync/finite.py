@@ -3,35 +3,88 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from monolith_ref.errors import ArgumentError, SyncError
 from monolith_ref.sync.communicator import Communicator
 
-__all__ = ["Finding", "NonFiniteGuard"]
+__all__ = ["Finding", "NonFiniteGuard", "first_non_finite"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One element that is not finite: of an embedding gradient, or of a dense one (``feature`` names it, no ``fid``)."""
+    """One element that is not finite.
 
-    feature: str
+    Attributes
+    ----------
+    where : str
+        Feature (or table) of an embedding gradient, or name of a dense variable or of the loss.
+    element : int
+        Element within the embedding, or flat element of the variable.
+    value : float
+    fid : int or None
+        None: not an embedding.
+    """
+
+    where: str
     element: int
     value: float
     fid: int | None = None
 
+    def text(self) -> str:
+        """As a part of a sentence."""
+        if self.fid is None:
+            return f"{self.where}, element {self.element}: {self.value}"
+        return f"gradient of fid {self.fid} (feature {self.where}), element {self.element}: {self.value}"
+
+
+def first_non_finite(values: NDArray[Any]) -> int:
+    """Flat number of the first NaN or infinity, -1 if there is none."""
+    flat = values.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # NaN and infinity survive every sum, so a finite one (nearly always) ends the search at once.
+        if np.isfinite(flat.sum()):
+            return -1
+    bad = np.flatnonzero(~np.isfinite(flat))
+    return int(bad[0]) if len(bad) else -1
+
 
 class NonFiniteGuard:
-    """Ranks agree on what to do with a step before any row changes."""
+    """Ranks agree on what to do with a step before any row changes.
+
+    Parameters
+    ----------
+    communicator : Communicator
+    policy : {"raise", "propagate", "skip"}
+        ``training.non_finite``. ``propagate`` does not look, and costs nothing.
+    """
 
     def __init__(self, communicator: Communicator, policy: Literal["raise", "propagate", "skip"] = "raise") -> None:
-        raise NotImplementedError
+        if policy not in ("raise", "propagate", "skip"):
+            raise ArgumentError(f"training.non_finite must be raise, propagate or skip, not {policy!r}")
+        self._communicator = communicator
+        self.policy = policy
 
     def admits(self, finding: Finding | None, step: int) -> bool:
         """True: go on with the updates. False: skip the step, on all ranks.
 
+        ``finding``: the first element on this rank that is not finite, if any.
+
         Raises
         ------
         SyncError
-            Policy ``raise``: on all ranks, naming fid, feature, element, rank and step of the lowest rank's finding.
+            Policy ``raise``: on all ranks, naming what the lowest rank found, the rank and the step.
         """
-        raise NotImplementedError
+        if self.policy == "propagate":
+            return True
+        found = self._communicator.allgather(np.array([finding is not None]), "finite")[:, 0]
+        if not found.any():
+            return True
+        if self.policy == "skip":
+            return False
+        texts = self._communicator.allgather_bytes(b"" if finding is None else finding.text().encode(), "not finite")
+        rank = int(np.argmax(found))
+        raise SyncError(f"step {step}, rank {rank}: {texts[rank].decode()} (training.non_finite=raise)")

@@ -2,11 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-__all__ = ["Step"]
+import numpy as np
+from monolith_kernels.arrays import Split, Unique
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from monolith_ref.features.ragged import Ragged
+
+__all__ = ["Block", "Step", "Update"]
+
+
+class Block(NamedTuple):
+    """What one source rank sent for one table: ids ``low`` to ``high`` of those received, vectors from float ``start``."""
+
+    source: int
+    table: int
+    low: int
+    high: int
+    start: int
+
+
+class Update(NamedTuple):
+    """One call of a table's optimizer: ``ids`` int64 [n], gradient i at ``gradients[start + i * dim:]`` (both on the target)."""
+
+    table: int
+    ids: Any
+    gradients: Any
+    start: int
 
 
 @dataclass(slots=True)
 class Step:
-    """Filled stage by stage. Block order is (rank, table, first occurrence) everywhere."""
+    """Filled stage by stage. Block order is (rank, table, first occurrence) in everything that travels.
+
+    Arrays marked T live on the target, the others on the host. Buffers are reused by the next step.
+
+    Attributes
+    ----------
+    batch : mapping of feature to Ragged
+    rows : int
+        Rows of this rank.
+    splits : list of int64 [rows + 1], T
+        Per feature, in table order: occurrences of each row, numbered through the whole step.
+    unique : Unique
+        Distinct ids per table, in order of first occurrence; ``inverse`` per occurrence.
+    split : Split
+        The distinct ids dealt to owners.
+    offsets : int64 [u], T
+        Per distinct id: where its vector begins in the flat buffers in send order.
+    received_counts : int64 [N, K]
+        Ids that came from each source rank for each table.
+    received_ids : int64 [m]
+    blocks : list of Block
+        The non-empty (source, table) blocks of ``received_ids``.
+    row_numbers : list of int32 arrays, T
+        Per block, of lookup: -1 where absent.
+    reply : float32, flat
+        Rows looked up for others, block after block.
+    vectors : float32, flat
+        Rows of this rank's distinct ids, in send order.
+    x : float32 [rows, stride], T
+        Pooled.
+    dx : float32 [rows, stride], T
+    sums : float32 or float64, flat, T
+        Gradients of this rank's distinct ids, in send order (float64: unrounded partial sums).
+    slow : (int64 [e], int64 [e, 11])
+        ``exact`` only: elements of ``sums`` that float64 does not hold, and their accumulators.
+    received_gradients : float32 or float64, flat
+        Laid out like ``reply``.
+    received_slow : list of (int64 [e], int64 [e, 11])
+        Per source rank: elements of its part of ``received_gradients``.
+    updates : list of Update
+    """
+
+    batch: Mapping[str, Ragged]
+    rows: int
+    splits: list[Any] = field(default_factory=list)
+    unique: Unique = None  # type: ignore[assignment]
+    split: Split = None  # type: ignore[assignment]
+    offsets: Any = None
+    received_counts: NDArray[np.int64] = None  # type: ignore[assignment]
+    received_ids: NDArray[np.int64] = None  # type: ignore[assignment]
+    blocks: list[Block] = field(default_factory=list)
+    row_numbers: list[Any] = field(default_factory=list)
+    reply: NDArray[np.float32] = None  # type: ignore[assignment]
+    vectors: NDArray[np.float32] = None  # type: ignore[assignment]
+    x: Any = None
+    dx: Any = None
+    sums: Any = None
+    slow: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    received_gradients: NDArray[Any] = None  # type: ignore[assignment]
+    received_slow: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)

@@ -64,7 +64,8 @@ class Job:
 
     def end(self, timeout: float = 60.0) -> Result:
         """Wait for the end of the job; kills it and fails where it does not come."""
-        assert self.process.stderr is not None and self._reader is not None
+        assert self.process.stderr is not None
+        assert self._reader is not None
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:

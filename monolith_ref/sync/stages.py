@@ -1,0 +1,261 @@
+"""The stages of a step up to the gradients at the owners. Rule: sync_training 2.2 steps 1 to 6.
+
+``Forward`` takes ids to their owners and rows back; ``Backward`` sums gradients per id and takes them to the owners.
+Each public method is one stage and takes the step in hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from monolith_kernels import reduction as exact
+from monolith_kernels.target import Target
+from numpy.typing import NDArray
+
+from monolith_ref.errors import ShapeError
+from monolith_ref.sync.buffers import Buffers
+from monolith_ref.sync.collisions import check_collisions
+from monolith_ref.sync.communicator import Communicator
+from monolith_ref.sync.plan import ExchangePlan
+from monolith_ref.sync.pooling import Terms, gradient_terms, pool
+from monolith_ref.sync.step import Block, Step
+
+__all__ = ["Backward", "Forward"]
+
+ALIGN = 16
+"""x and its gradient are padded to a multiple of this many columns: dense kernels are fastest so."""
+
+
+class Forward:
+    """Stages ``dedup``, ``exchange_ids``, ``lookup``, ``exchange_rows``, ``pool``."""
+
+    def __init__(
+        self,
+        plan: ExchangePlan,
+        tables: Mapping[str, Any],
+        communicator: Communicator,
+        target: Target,
+        buffers: Buffers,
+        *,
+        empty_rank0: bool,
+        merge_collisions: bool,
+    ) -> None:
+        self._plan = plan
+        self._tables = [tables[table.name] for table in plan.tables]
+        self._communicator = communicator
+        self._target = target
+        self._buffers = buffers
+        self._empty_rank0 = empty_rank0
+        self._merge_collisions = merge_collisions
+        self._scratch = target.dedup.Scratch()
+
+    def dedup(self, step: Step) -> None:
+        """Ids of all features in table order, distinct per table, dealt to owners."""
+        target, plan = self._target, self._plan
+        features = [(k, feature.name) for k, table in enumerate(plan.tables) for feature in table.features]
+        parts = [step.batch[name].values for _, name in features]
+        ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        values = self._buffers.host("values", int(ends[-1]), np.int64)
+        table_splits = np.zeros(len(plan.tables) + 1, np.int64)
+        step.splits = []
+        for i, (k, name) in enumerate(features):
+            values[ends[i] : ends[i + 1]] = parts[i]
+            table_splits[k + 1] = ends[i + 1]
+            step.splits.append(target.asarray(step.batch[name].row_splits + ends[i]))
+        np.maximum.accumulate(table_splits, out=table_splits)
+        if not self._merge_collisions:
+            check_collisions(plan, step.batch, self._communicator)
+        step.unique = target.dedup.unique_tables(target.asarray(values), table_splits, self._scratch, target.threads)
+        step.split = target.shard.split(
+            step.unique.unique, step.unique.unique_splits, self._communicator.size, self._empty_rank0
+        )
+        step.offsets = target.shard.offsets(
+            step.split.order, step.unique.unique_splits, step.split.owner_table_counts, plan.dims
+        )
+
+    def exchange_ids(self, step: Step) -> None:
+        """Counts per (owner, table), then the ids."""
+        step.received_counts = self._communicator.alltoall(step.split.owner_table_counts, "id counts")
+        per_source = step.received_counts.sum(axis=1)
+        buffer = self._buffers.host("received ids", int(per_source.sum()), np.int64)
+        ids = self._target.to_host(step.split.ids)
+        step.received_ids = self._communicator.alltoallv(ids, step.split.owner_counts, buffer, per_source, "ids")
+        step.blocks = _blocks(step.received_counts, self._plan.dims)
+
+    def lookup(self, step: Step) -> None:
+        """This rank's rows of the received ids; an absent id reads as zeros and is not inserted."""
+        target = self._target
+        total = int(step.received_counts.sum(axis=0) @ self._plan.dims)
+        reply = self._buffers.target("reply", total, np.float32)
+        step.row_numbers = []
+        for block in step.blocks:
+            ids = target.asarray(step.received_ids[block.low : block.high])
+            self._tables[block.table].lookup(ids, reply, block.start)
+        step.reply = target.to_host(reply)
+
+    def exchange_rows(self, step: Step) -> None:
+        """The rows back to whoever asked."""
+        send_counts = step.received_counts @ self._plan.dims
+        counts = step.split.owner_table_counts @ self._plan.dims
+        buffer = self._buffers.host("vectors", int(counts.sum()), np.float32)
+        step.vectors = self._communicator.alltoallv(step.reply, send_counts, buffer, counts, "rows")
+
+    def pool(self, step: Step) -> None:
+        """Every occurrence's vector into the sums of its row."""
+        target, plan = self._target, self._plan
+        if step.x is None:
+            stride = -(-plan.width // ALIGN) * ALIGN
+            step.x = self._buffers.target("x", step.rows * stride, np.float32).reshape(step.rows, stride)
+            if stride > plan.width:
+                step.x[:, plan.width :] = np.float32(0)
+        elif step.x.shape[0] != step.rows or step.x.shape[1] < plan.width:
+            raise ShapeError(f"x must be [{step.rows}, {plan.width} or more], not {step.x.shape}")
+        vectors = target.asarray(step.vectors)
+        splits = iter(step.splits)
+        for table in plan.tables:
+            for feature in table.features:
+                pool(target, feature, table.dim, vectors, step.offsets, step.unique.inverse, next(splits), step.x)
+
+
+class Backward:
+    """Stages ``gradient_sums`` and ``exchange_gradients``."""
+
+    def __init__(
+        self,
+        plan: ExchangePlan,
+        communicator: Communicator,
+        target: Target,
+        buffers: Buffers,
+        *,
+        exact: bool,
+        half: bool,
+    ) -> None:
+        self._plan = plan
+        self._communicator = communicator
+        self._target = target
+        self._buffers = buffers
+        self._exact = exact
+        self._half = half
+
+    def gradient_sums(self, step: Step) -> None:
+        """Gradients of this rank's distinct ids: features in table order, rows ascending, position, from +0.0."""
+        if step.dx.shape[0] != step.rows or step.dx.shape[1] < self._plan.width:
+            raise ShapeError(f"dx must be [{step.rows}, {self._plan.width} or more], not {step.dx.shape}")
+        total = int(step.split.owner_table_counts.sum(axis=0) @ self._plan.dims)
+        terms = self._terms(step)
+        drivers, inverse = self._target.segment, step.unique.inverse
+        first_new = 0
+        if not self._exact:
+            step.sums = self._buffers.target("sums", total, np.float32)
+            for dim, part in terms:
+                first_new = drivers.gradient_sums(
+                    part.gradient,
+                    part.column,
+                    dim,
+                    part.splits,
+                    inverse,
+                    part.scale,
+                    step.offsets,
+                    step.sums,
+                    first_new,
+                )
+            return
+        step.sums = self._buffers.target("exact sums", total, np.float64)
+        error = self._buffers.target("exact errors", total, np.float64)
+        for dim, part in terms:
+            first_new = drivers.gradient_sums_exact(
+                part.gradient,
+                part.column,
+                dim,
+                part.splits,
+                inverse,
+                part.scale,
+                step.offsets,
+                step.sums,
+                error,
+                first_new,
+            )
+        elements = exact.inexact(error)
+        limbs = exact.limbs_of(len(elements))
+        if len(elements):
+            for dim, part in terms:
+                drivers.gradient_limbs(
+                    part.gradient,
+                    part.column,
+                    dim,
+                    part.splits,
+                    inverse,
+                    part.scale,
+                    step.offsets,
+                    elements,
+                    limbs,
+                )
+        partial = exact.settle(step.sums, elements, limbs)
+        step.sums, step.slow = partial.values, (partial.elements, partial.limbs)
+
+    def exchange_gradients(self, step: Step) -> None:
+        """The sums to the owners: float32, rounded to half on the way, or unrounded with the slow elements beside."""
+        send_counts = step.split.owner_table_counts @ self._plan.dims
+        counts = step.received_counts @ self._plan.dims
+        sums = self._target.to_host(step.sums)
+        total = int(counts.sum())
+        if self._half:
+            halves = self._buffers.host("half sums", len(sums), np.float16)
+            with np.errstate(over="ignore"):
+                np.copyto(halves, sums, casting="same_kind")
+            buffer = self._buffers.host("half gradients", total, np.float16)
+            arrived = self._communicator.alltoallv(halves, send_counts, buffer, counts, "gradients")
+            step.received_gradients = self._buffers.host("gradients", total, np.float32)
+            np.copyto(step.received_gradients, arrived)
+            return
+        buffer = self._buffers.host("exact gradients" if self._exact else "gradients", total, sums.dtype)
+        step.received_gradients = self._communicator.alltoallv(sums, send_counts, buffer, counts, "gradients")
+        if self._exact:
+            step.received_slow = self._exchange_slow(step, send_counts)
+
+    def _exchange_slow(
+        self, step: Step, send_counts: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Slow elements to the owners of their ids, numbered from the beginning of what a rank sends to that owner."""
+        assert step.slow is not None
+        elements, limbs = (np.asarray(self._target.to_host(part)) for part in step.slow)
+        ends = np.cumsum(send_counts)
+        owner = np.searchsorted(ends, elements, side="right")
+        mine = np.bincount(owner, minlength=self._communicator.size).astype(np.int64)
+        theirs = self._communicator.alltoall(mine.reshape(-1, 1), "slow counts")[:, 0]
+        width = 1 + exact.LIMBS
+        packed = np.empty((len(elements), width), np.int64)
+        packed[:, 0] = elements - (ends - send_counts)[owner]
+        packed[:, 1:] = limbs
+        buffer = np.empty(int(theirs.sum()) * width, np.int64)
+        arrived = self._communicator.alltoallv(
+            packed.reshape(-1), mine * width, buffer, theirs * width, "slow elements"
+        )
+        table = arrived.reshape(-1, width)
+        cuts = np.cumsum(theirs)[:-1]
+        return [(np.ascontiguousarray(part[:, 0]), np.ascontiguousarray(part[:, 1:])) for part in np.split(table, cuts)]
+
+    def _terms(self, step: Step) -> list[tuple[int, Terms]]:
+        """(dim of the table, terms) of every feature, in table order."""
+        splits = iter(step.splits)
+        return [
+            (table.dim, gradient_terms(self._target, feature, table.dim, step.dx, next(splits)))
+            for table in self._plan.tables
+            for feature in table.features
+        ]
+
+
+def _blocks(counts: NDArray[np.int64], dims: NDArray[np.int64]) -> list[Block]:
+    """The non-empty (source, table) blocks in the order in which they arrive."""
+    blocks = []
+    low = start = 0
+    widths = dims.tolist()
+    for source, row in enumerate(counts.tolist()):
+        for table, count in enumerate(row):
+            if count:
+                blocks.append(Block(source, table, low, low + count, start))
+                low += count
+                start += count * widths[table]
+    return blocks
