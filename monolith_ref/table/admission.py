@@ -124,9 +124,7 @@ class AdmissionFilter:
         """
         return np.ones(len(ids), np.bool_)
 
-    def should_be_filtered(
-        self, fid: int, count: int, threshold: int, table: _Contains | None = None
-    ) -> bool:
+    def should_be_filtered(self, fid: int, count: int, threshold: int, table: _Contains | None = None) -> bool:
         """One question with an explicit threshold."""
         return False
 
@@ -201,9 +199,7 @@ class _CountingFilter(AdmissionFilter):
             self._ask(ids, counts, self.thresholds, present, filtered)
         return filtered == 0
 
-    def should_be_filtered(
-        self, fid: int, count: int, threshold: int, table: _Contains | None = None
-    ) -> bool:
+    def should_be_filtered(self, fid: int, count: int, threshold: int, table: _Contains | None = None) -> bool:
         if threshold > MAX_COUNT and "filter_threshold_overflow" not in self.quirks:
             raise ArgumentError(f"threshold {threshold} would never admit: counts stop at {MAX_COUNT}")
         counted = np.array([_count(count, self.quirks)], np.int64)
@@ -315,9 +311,7 @@ class HashFilter(_CountingFilter):
     def clone(self) -> HashFilter:
         """An independent filter with the same counts."""
         bits = 8 * self.cells.itemsize
-        twin = HashFilter(
-            self.capacity, self.fill_rate, bits=bits, hash=self.hash, quirks=self.quirks, name=self.name
-        )
+        twin = HashFilter(self.capacity, self.fill_rate, bits=bits, hash=self.hash, quirks=self.quirks, name=self.name)
         twin.thresholds = self.thresholds.copy()
         twin.cells[:] = self.cells
         twin._state[:] = self._state
@@ -443,9 +437,7 @@ class SlidingHashFilter(_CountingFilter):
 
     def clone(self) -> SlidingHashFilter:
         """An independent filter with the same counts, head and split number."""
-        twin = SlidingHashFilter(
-            self.capacity, self._split_num, hash=self.hash, quirks=self.quirks, name=self.name
-        )
+        twin = SlidingHashFilter(self.capacity, self._split_num, hash=self.hash, quirks=self.quirks, name=self.name)
         twin.thresholds = self.thresholds.copy()
         twin.cells[:] = self.cells
         twin.elements[:] = self.elements
@@ -546,9 +538,7 @@ class ProbabilisticFilter(AdmissionFilter):
             )
         return filtered == 0
 
-    def should_be_filtered(
-        self, fid: int, count: int, threshold: int, table: _Contains | None = None
-    ) -> bool:
+    def should_be_filtered(self, fid: int, count: int, threshold: int, table: _Contains | None = None) -> bool:
         if table is None:
             return False
         ids = np.array([to_signed(fid)], np.int64)
@@ -558,9 +548,7 @@ class ProbabilisticFilter(AdmissionFilter):
         limit = np.array([max(min(threshold, 2**31 - 1), -(2**31))], np.int32)
         filtered = np.empty(1, np.uint8)
         with self._lock:
-            kernels.probabilistic_admit(
-                self._state, self.equal_probability, ids, counted, limit, _ALL_ABSENT, filtered
-            )
+            kernels.probabilistic_admit(self._state, self.equal_probability, ids, counted, limit, _ALL_ABSENT, filtered)
         return bool(filtered[0])
 
     def export_state(self) -> FilterState:

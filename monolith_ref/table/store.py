@@ -8,16 +8,21 @@ order of first occurrence, on every target.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from monolith_kernels.layout import RowLayout, State
+from monolith_kernels.rules import quantizers
 from monolith_kernels.target import Target
 from numpy.typing import NDArray
 
-__all__ = ["RowDump", "RowStore"]
+from monolith_ref.quirks import Quirks
+from monolith_ref.table.index import RowIndex
+from monolith_ref.table.rows import make_storage
+from monolith_ref.table.streams import RandomStreams
+
+__all__ = ["RowDump", "RowStore", "distinct_runs"]
 
 
 @dataclass
@@ -36,44 +41,127 @@ class RowDump:
 
     ids: NDArray[np.int64]
     weights: NDArray[np.float32]
-    state: list[State]
-    update_time: NDArray[np.uint32]
+    state: list[State] = field(default_factory=list)
+    update_time: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def part(self, lo: int, hi: int) -> RowDump:
+        """Rows ``lo`` to ``hi``, as views."""
+        state = [{name: array[lo:hi] for name, array in segment.items()} for segment in self.state]
+        return RowDump(self.ids[lo:hi], self.weights[lo:hi], state, self.update_time[lo:hi])
 
-class RowStore:
+
+def distinct_runs(rows: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Consecutive stretches in which no row number repeats, as long as possible, from the front."""
+    count = len(rows)
+    if count == 0:
+        return []
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    previous = np.full(count, -1, np.int64)
+    same = ordered[1:] == ordered[:-1]
+    previous[order[1:][same]] = order[:-1][same]
+    previous[rows < 0] = -1
+    # A run must end before the first position whose previous occurrence lies inside it.
+    repeats = np.flatnonzero(previous >= 0)
+    runs, lo = [], 0
+    for position in repeats:
+        if previous[position] >= lo:
+            runs.append((lo, int(position)))
+            lo = int(position)
+    runs.append((lo, count))
+    return runs
+
+
+class RowStore(RowIndex):
     """Index, rows and update times of one table. Not checked: callers pass arrays of the right shape and dtype.
 
-    ``ids`` are int64[n]; flat buffers are float32, element ``offset + i * stride`` begins vector i; both live on the
-    target (any NumPy array on the CPU). Methods return target arrays that are valid until the next call of that method.
+    ``ids`` are int64[n]; flat buffers are float32, element ``offset + i * stride`` begins vector i (stride None: dim);
+    both live on the target. Row numbers that a method returns are valid until the next call of that method.
     """
 
-    layout: RowLayout
-    target: Target
-    dim: int
+    def __init__(
+        self,
+        layout: RowLayout,
+        target: Target,
+        *,
+        streams: RandomStreams | None = None,
+        quirks: Quirks | None = None,
+        expected: int = 0,
+    ) -> None:
+        super().__init__(target, expected)
+        self.layout = layout
+        self.dim = layout.dim
+        self.quirks = quirks or Quirks()
+        self.streams = streams or RandomStreams(self.quirks)
+        self._storage = make_storage(target, layout.width)
+        self._drawn = target.optimize.drawn_elements(layout)[0]
+        self._rounds = any(segment.stochastic_rounding for segment in layout.segments)
+        self._one_bit = [isinstance(segment.quantizer, quantizers.OneBit) for segment in layout.segments]
+        self._reads_change = any(segment.quantizer.changes_reads for segment in layout.segments)
+        self.scales: NDArray[np.float32] = np.array(
+            [getattr(segment.quantizer, "init_scale", 1.0) for segment in layout.segments], np.float32
+        )
 
-    @property
-    def size(self) -> int:
-        """Rows present."""
-        raise NotImplementedError
+    # ---- finding and making rows
 
-    def find(self, ids: Any) -> Any:
-        """Row numbers int32[n], -1 where absent. Repeats allowed."""
-        raise NotImplementedError
+    def _ensure(self, count: int) -> None:
+        super()._ensure(count)
+        self._storage.ensure(count)
+
+    def _initialize(self, numbers: NDArray[np.int32]) -> None:
+        """Make rows as new in this order (numbers may repeat: the last draw stays)."""
+        if len(numbers):
+            target = self.target
+            target.optimize.init_rows(
+                target.profile, self.layout, self._storage.rows, target.asarray(numbers), self.streams.initializer
+            )
+            self.streams.draws += self._drawn * len(numbers)
 
     def find_or_insert(self, ids: Any) -> Any:
         """Row numbers int32[n]; absent ids get a row, initialised in order of first occurrence. Repeats allowed."""
-        raise NotImplementedError
+        rows, new = self._number(ids)
+        self._initialize(new)
+        return rows
+
+    def reinitialize(self, ids: Any, req_time: int) -> NDArray[np.int32]:
+        """Initialise rows again; absent ids are inserted, and so initialised twice. Returns 1 for known ids, else 0."""
+        known = self.target.to_host(self.find(ids)) >= 0
+        rows, new = self._number(ids)
+        host = np.array(self.target.to_host(rows))
+        first = np.zeros(len(host), np.bool_)
+        if len(new):
+            missing = np.flatnonzero(~known)
+            _, where = np.unique(host[missing], return_index=True)
+            first[missing[where]] = True
+        self._initialize(np.repeat(host, np.where(first, 2, 1)))
+        self._stamp(rows, req_time)
+        return np.where(first, 0, 1).astype(np.int32)
+
+    # ---- reading
 
     def gather(self, rows: Any, out: Any, offset: int = 0, stride: int | None = None) -> None:
-        """Copy what a training read gives of ``rows`` into the flat ``out`` (stride: None = dim)."""
-        raise NotImplementedError
+        """Copy what a training read gives of ``rows`` into the flat ``out``."""
+        step = self.dim if stride is None else stride
+        target = self.target
+        target.lookup.gather(self._storage.rows, rows, 0, self.dim, out, offset, step, target.threads)
+        if self._reads_change:
+            target.quantize.read(self.layout, out, offset, step, len(rows), self.scales)
 
     def lookup(self, ids: Any, out: Any, offset: int = 0, stride: int | None = None) -> int:
-        """:meth:`find` and :meth:`gather` in one pass. Returns how many ids were found."""
-        raise NotImplementedError
+        """:meth:`find` and :meth:`gather` in one pass. Returns how many positions were found."""
+        step = self.dim if stride is None else stride
+        target, rows = self.target, self._found.take(len(ids))
+        found = target.lookup.find_gather(
+            self.index, ids, rows, self._storage.rows, 0, self.dim, out, offset, step, target.threads
+        )
+        if self._reads_change:
+            target.quantize.read(self.layout, out, offset, step, len(ids), self.scales)
+        return int(found)
+
+    # ---- writing
 
     def optimize(
         self,
@@ -84,61 +172,117 @@ class RowStore:
         req_time: int,
         offset: int = 0,
         stride: int | None = None,
+        *,
+        distinct: bool = False,
     ) -> None:
-        """One optimizer step per position, in position order (rows may repeat); sets their times to ``req_time``.
+        """One optimizer step per position, in position order; sets the rows' times to ``req_time``.
 
-        ``grads`` is flat and never written; ``rates`` float32[segments], host.
+        ``grads`` is flat and never written; ``rates`` float32[segments], host. Row numbers may repeat unless the caller
+        says that they are ``distinct``, which is faster; negative ones are skipped.
         """
-        raise NotImplementedError
+        step = self.dim if stride is None else stride
+        simple = not self._rounds and not any(self._one_bit)
+        if any(self._one_bit):
+            for number, segment in enumerate(self.layout.segments):
+                if self._one_bit[number]:
+                    self.scales[number] = quantizers.scale_at(
+                        self.target.profile, segment.quantizer, global_step, self.scales[number]
+                    )
+        if distinct or (simple and self.target.name == "cpu"):
+            threads = self.target.threads if distinct else 1
+            self._update(rows, grads, rates, global_step, offset, step, threads)
+        else:
+            for lo, hi in distinct_runs(self.target.to_host(rows)):
+                self._update(rows[lo:hi], grads, rates, global_step, offset + lo * step, step, self.target.threads)
+        self._stamp(rows, req_time)
+
+    def _update(
+        self,
+        rows: Any,
+        grads: Any,
+        rates: NDArray[np.float32],
+        global_step: int,
+        column: int,
+        stride: int,
+        threads: int,
+    ) -> None:
+        target, storage = self.target, self._storage.rows
+        if any(self._one_bit):
+            grads, column, stride = target.quantize.backward(
+                target.profile, self.layout, storage, rows, grads, stride, self.scales, column=column
+            )
+        target.optimize.update(
+            target.profile,
+            self.layout,
+            storage,
+            rows,
+            grads,
+            stride,
+            rates,
+            global_step,
+            column=column,
+            generator=self.streams.rounding,
+            threads=threads,
+        )
 
     def assign(self, rows: Any, values: Any, req_time: int, offset: int = 0, stride: int | None = None) -> None:
         """Write embeddings in position order (the last of equal rows wins); state stays; times become ``req_time``."""
-        raise NotImplementedError
+        step = self.dim if stride is None else stride
+        self.target.lookup.assign(self._storage.rows, rows, 0, self.dim, values, offset, step)
+        self._stamp(rows, req_time)
 
     def assign_add(self, rows: Any, values: Any, req_time: int, offset: int = 0, stride: int | None = None) -> None:
         """Add to embeddings in position order; times become ``req_time``."""
-        raise NotImplementedError
+        step = self.dim if stride is None else stride
+        self.target.lookup.assign_add(self._storage.rows, rows, 0, self.dim, values, offset, step)
+        self._stamp(rows, req_time)
 
-    def reinitialize(self, rows: Any) -> None:
-        """Initialise embeddings and states of ``rows`` again, in order (times are left alone)."""
-        raise NotImplementedError
+    # ---- whole rows in and out
 
-    def erase(self, ids: Any) -> int:
-        """Remove rows; absent ids are ignored. Returns how many went."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """Remove every row."""
-        raise NotImplementedError
-
-    def times(self, rows: Any) -> NDArray[np.uint32]:
-        """Update times of ``rows``, host."""
-        raise NotImplementedError
-
-    def items(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """All ids and row numbers, ascending by row number, host arrays."""
-        raise NotImplementedError
-
-    def export(self, rows: Any | None = None, ids: NDArray[np.int64] | None = None) -> RowDump:
+    def export(self, rows: NDArray[np.int32] | None = None, ids: NDArray[np.int64] | None = None) -> RowDump:
         """Rows as host arrays: all of them in order of row number, or the given ``rows`` with their ``ids``."""
-        raise NotImplementedError
+        if rows is None or ids is None:
+            ids, rows = self.items()
+        target = self.target
+        whole = target.optimize.export_rows(self.layout, self._storage.rows, target.asarray(rows))
+        return RowDump(ids, self.layout.weights_of(whole), self.layout.states_of(whole), self.times(rows))
 
-    def import_(self, dump: RowDump, fields: Sequence[frozenset[str]] | None = None) -> None:
-        """Write rows, inserting absent ids (initialised first, so draws are consumed); later duplicates win."""
-        raise NotImplementedError
+    def import_(self, dump: RowDump, widths: NDArray[np.int64] | None = None) -> None:
+        """Write rows, inserting absent ids (initialised first, so draws are consumed); later duplicates win.
 
-    def track_changes(self, on: bool = True) -> None:
-        """Start (or stop) marking every row that an operation inserts, changes or removes."""
-        raise NotImplementedError
+        State fields that ``dump`` lacks keep what the row has. ``widths`` int64[n]: floats of each row that are given,
+        the rest keeps what the row has. Under ``adam_restore_powers`` adam's saved beta2_power becomes beta1_power.
+        """
+        numbers = np.array(self.target.to_host(self.find_or_insert(self.target.asarray(dump.ids))))
+        for lo, hi in distinct_runs(numbers):
+            self._overwrite(numbers[lo:hi], dump.part(lo, hi), None if widths is None else widths[lo:hi])
 
-    def changes(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """(row numbers changed, ids removed and not present again) since tracking began or the last :meth:`forget_changes`."""
-        raise NotImplementedError
-
-    def forget_changes(self) -> None:
-        """Begin a new interval of change tracking."""
-        raise NotImplementedError
+    def _overwrite(self, rows: NDArray[np.int32], dump: RowDump, widths: NDArray[np.int64] | None) -> None:
+        target, layout = self.target, self.layout
+        numbers = target.asarray(rows)
+        whole = target.optimize.export_rows(layout, self._storage.rows, numbers)
+        weights = dump.weights
+        if widths is not None:
+            given = np.arange(self.dim) < widths[:, None]
+            weights = np.where(given, weights, layout.weights_of(whole))
+        layout.set_weights(whole, weights)
+        state = dump.state
+        if "adam_restore_powers" in self.quirks:
+            state = [
+                _swapped_powers(values) if segment.name == "adam" else values
+                for segment, values in zip(layout.segments, state, strict=True)
+            ]
+        layout.set_states(whole, state)
+        target.optimize.import_rows(layout, self._storage.rows, numbers, whole)
+        self._stamp_each(numbers, dump.update_time)
 
     def memory_usage(self) -> dict[str, int]:
-        """Bytes by part: index, rows, times, scratch (touched address space counts, reserved does not)."""
-        raise NotImplementedError
+        """Bytes by part: index, rows, times (what was touched, not what is reserved)."""
+        return {**super().memory_usage(), "rows": self.next_row * self.layout.width * 4}
+
+
+def _swapped_powers(state: State) -> State:
+    kept = {name: array for name, array in state.items() if name != "beta2_power"}
+    if "beta2_power" in state:
+        kept["beta1_power"] = state["beta2_power"]
+    return kept

@@ -19,9 +19,7 @@ MAX_COUNT = 15
 """Where the count of a hash filter saturates: greater thresholds would never admit."""
 
 
-def slot_thresholds(
-    thresholds: Mapping[int, int], default: int | None = None
-) -> SlotOccurrenceThresholdConfig:
+def slot_thresholds(thresholds: Mapping[int, int], default: int | None = None) -> SlotOccurrenceThresholdConfig:
     """The message that lists every slot of ``thresholds`` in order (the default only where given)."""
     message = SlotOccurrenceThresholdConfig()
     for slot, threshold in thresholds.items():
