@@ -266,7 +266,7 @@ class ShardedEmbeddings:
         return len(self._waiting)
 
     def updated(self) -> dict[str, NDArray[np.int64]]:
-        """Table name -> distinct fids that this rank, as owner, updated in the latest :meth:`apply` or :meth:`flush`."""
+        """Table name -> distinct fids that this rank, as owner, updated in the latest :meth:`apply`."""
         parts: dict[str, list[NDArray[np.int64]]] = {table.name: [] for table in self.plan.tables}
         for update in self._applied:
             parts[self.plan.tables[update.table].name].append(self.target.to_host(update.ids))
@@ -292,7 +292,13 @@ class ShardedEmbeddings:
             store = self._stores[update.table]
             rows = store.find_or_insert(update.ids)
             store.optimize(
-                rows, update.gradients, when.rates[update.table], when.global_step, when.req_time, update.start
+                rows,
+                update.gradients,
+                when.rates[update.table],
+                when.global_step,
+                when.req_time,
+                update.start,
+                distinct=True,
             )
         self._applied = step.updates
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["RollCall"]
+__all__ = ["RollCall", "name_ranks"]
 
 ASK, ANSWER = 1, 2
 LENGTH = 120
@@ -70,7 +70,7 @@ class RollCall:
         elsewhere = {peer: place for peer, place in sorted(self._answers.items()) if place != what}
         parts = []
         if silent:
-            parts.append(f"no sign of life from {_ranks(silent)}")
+            parts.append(f"no sign of life from {name_ranks(silent)}")
         parts += [f"rank {peer} waits in '{place}' instead" for peer, place in elsewhere.items()]
         return "; ".join(parts) if parts else "every rank is there, but nothing arrives"
 
@@ -81,5 +81,6 @@ class RollCall:
         self._sending.append((self._comm.Isend([buffer, self._mpi.BYTE], peer, tag), buffer))
 
 
-def _ranks(ranks: list[int]) -> str:
+def name_ranks(ranks: list[int]) -> str:
+    """'rank 1', 'ranks 1, 2'."""
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks))}"

@@ -17,7 +17,7 @@ __all__ = ["Block", "Step", "Update"]
 
 
 class Block(NamedTuple):
-    """What one source rank sent for one table: ids ``low`` to ``high`` of those received, vectors from float ``start``."""
+    """What one source rank sent for one table: ids ``low`` to ``high`` of those received, vectors from ``start``."""
 
     source: int
     table: int
@@ -27,7 +27,7 @@ class Block(NamedTuple):
 
 
 class Update(NamedTuple):
-    """One call of a table's optimizer: ``ids`` int64 [n], gradient i at ``gradients[start + i * dim:]`` (both on the target)."""
+    """One call of a table's optimizer: ``ids`` int64 [n], gradient i at ``gradients[start + i * dim:]`` (both T)."""
 
     table: int
     ids: Any
