@@ -66,9 +66,7 @@ def list_absent(found: I4, absent: I4) -> int:
 
 
 @kernel
-def place(
-    keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I4, lo: int, hi: int, mine: I4
-) -> bool:
+def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I4, lo: int, hi: int, mine: I4) -> bool:
     """Claim slots for the absent ids of regions lo..hi, in batch order.
 
     ``out[p]`` of an absent position becomes ``_CLAIMED`` minus the position where its id occurred first, and

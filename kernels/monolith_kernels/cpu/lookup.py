@@ -117,9 +117,7 @@ def find(index: Index, ids: I8, out_rows: I4, threads: int = 1) -> int:
     if threads <= 1 or len(ids) < 2 * _GRAIN:
         return int(_index.find(keys, rows, ids, out_rows, 0, len(ids)))
     found: list[int] = []
-    run_shares(
-        lambda lo, hi: found.append(_index.find(keys, rows, ids, out_rows, lo, hi)), len(ids), threads, _GRAIN
-    )
+    run_shares(lambda lo, hi: found.append(_index.find(keys, rows, ids, out_rows, lo, hi)), len(ids), threads, _GRAIN)
     return sum(found)
 
 

@@ -1,16 +1,21 @@
 """Sums over the ids of a row (combiners), their gradients, and sums of gradients over the occurrences of an id.
 
-Rules: features 2, sync_training 2.2 steps 4 and 5. Everything is float32, strictly in order, one rounding per operation,
-sums from +0.0. Occurrence j belongs to batch row i where ``row_splits[i] <= j < row_splits[i + 1]`` (int64[B + 1]; the
+Rules: features 2, sync_training 2.2 steps 4 and 5. Everything is float32, strictly in order, one rounding per
+operation, sums from +0.0. Occurrence j belongs to batch row i where ``row_splits[i] <= j < row_splits[i + 1]`` (int64[B + 1]; the
 first entry need not be 0: occurrence numbers may be those of the whole batch). Its vector begins at element
 ``offsets[positions[j]]`` of a flat buffer; an offset of -1 (an absent row) reads as +0.0.
 
-Pooled matrices are ``[B, stride]``, C-contiguous; a driver reads or writes columns ``column`` to ``column + dim`` of them.
+Pooled matrices are ``[B, stride]``, C-contiguous; a driver reads or writes their columns ``column`` to ``column + dim``.
 """
 
 from __future__ import annotations
 
 from monolith_kernels.arrays import F4, F8, I4, I8
+from monolith_kernels.cpu import _exact
+from monolith_kernels.cpu import _gradient_sums as sums
+from monolith_kernels.cpu import _segment as loops
+from monolith_kernels.prim import Avx, Ieee
+from monolith_kernels.threads import run_shares
 
 __all__ = [
     "NOT_STARTED",
@@ -33,6 +38,9 @@ __all__ = [
 NOT_STARTED = 0
 """``first_new`` of :func:`gradient_sums` when no slot has been stored yet."""
 
+_GRAIN = 256
+"""Batch rows below which a share is not worth a thread."""
+
 
 def sum(
     flat: F4,
@@ -45,7 +53,13 @@ def sum(
     threads: int = 1,
 ) -> None:
     """ReduceSum: ``out[i, column:column + dim] = ((+0 + v_0) + v_1) + ...`` over the row's occurrences in order."""
-    raise NotImplementedError
+    values, stride = out.reshape(-1), out.shape[1]
+    run_shares(
+        lambda lo, hi: loops.sum_of_vectors(flat, offsets, positions, row_splits, dim, values, stride, column, lo, hi),
+        len(row_splits) - 1,
+        threads,
+        _GRAIN,
+    )
 
 
 def sum_rows(
@@ -59,8 +73,19 @@ def sum_rows(
     column: int,
     threads: int = 1,
 ) -> None:
-    """:func:`sum` straight from table rows: occurrence j reads ``rows[row_numbers[positions[j]], row_column:]``; -1 is +0.0."""
-    raise NotImplementedError
+    """:func:`sum` straight from table rows: occurrence j reads ``rows[row_numbers[positions[j]], row_column:]``.
+
+    A row number of -1 reads as +0.0.
+    """
+    source, width, values, stride = rows.reshape(-1), rows.shape[1], out.reshape(-1), out.shape[1]
+    run_shares(
+        lambda lo, hi: loops.sum_of_rows(
+            source, width, row_numbers, positions, row_splits, row_column, dim, values, stride, column, lo, hi
+        ),
+        len(row_splits) - 1,
+        threads,
+        _GRAIN,
+    )
 
 
 def mean(
@@ -75,7 +100,13 @@ def mean(
     threads: int = 1,
 ) -> None:
     """ReduceMean: the sum times ``float32(1 / count)``. An empty row gives +0.0, or NaN with ``empty_nan`` (quirk)."""
-    raise NotImplementedError
+    values, stride = out.reshape(-1), out.shape[1]
+
+    def share(lo: int, hi: int) -> None:
+        loops.sum_of_vectors(flat, offsets, positions, row_splits, dim, values, stride, column, lo, hi)
+        loops.scale_rows(row_splits, dim, values, stride, column, empty_nan, lo, hi)
+
+    run_shares(share, len(row_splits) - 1, threads, _GRAIN)
 
 
 def sqrtn(
@@ -90,20 +121,27 @@ def sqrtn(
     threads: int = 1,
 ) -> None:
     """Square root of the ordered sum of squares; ``fused``: squares are added by one-rounding fma (profile ``avx``)."""
-    raise NotImplementedError
+    values, stride, profile = out.reshape(-1), out.shape[1], Avx() if fused else Ieee()
+
+    def share(lo: int, hi: int) -> None:
+        loops.sum_of_squares(profile, flat, offsets, positions, row_splits, dim, values, stride, column, lo, hi)
+        loops.square_roots(dim, values, stride, column, lo, hi)
+
+    run_shares(share, len(row_splits) - 1, threads, _GRAIN)
 
 
 def first_n(flat: F4, offsets: I8, positions: I4, row_splits: I8, dim: int, n: int, out: F4, column: int = 0) -> None:
-    """FirstN: position p of row i = +0.0 plus its p-th vector, into ``out`` float32[B, n * stride]: p begins at column p * (width / n) + ``column``.
+    """FirstN: position p of row i is +0.0 plus its p-th vector.
 
+    ``out`` is float32[B, n * part] (part = width / n, at least dim): position p begins at column ``p * part + column``.
     Short rows are filled with +0.0, longer ones cut.
     """
-    raise NotImplementedError
+    loops.first_n(flat, offsets, positions, row_splits, dim, n, out.reshape(-1), out.shape[1], column)
 
 
 def mean_scale(row_splits: I8, out: F4) -> None:
     """``out[i] = float32(1 / count_i)`` (float32[B]); +inf for an empty row, which has no occurrence to scale."""
-    raise NotImplementedError
+    loops.mean_scale(row_splits, out)
 
 
 def sum_gradient(grad: F4, column: int, dim: int, row_splits: I8, out: F4, out_stride: int) -> None:
@@ -111,12 +149,12 @@ def sum_gradient(grad: F4, column: int, dim: int, row_splits: I8, out: F4, out_s
 
     ``grad`` float32[B, stride]; ``out`` flat: occurrence j at ``(j - row_splits[0]) * out_stride``.
     """
-    raise NotImplementedError
+    loops.copy_gradient(grad.reshape(-1), grad.shape[1], column, dim, row_splits, out, out_stride)
 
 
 def mean_gradient(grad: F4, column: int, dim: int, row_splits: I8, out: F4, out_stride: int) -> None:
     """Gradient under ReduceMean: the row's gradient times ``float32(1 / count)``; layout as :func:`sum_gradient`."""
-    raise NotImplementedError
+    loops.scaled_gradient(grad.reshape(-1), grad.shape[1], column, dim, row_splits, out, out_stride)
 
 
 def sqrtn_gradient(
@@ -131,13 +169,28 @@ def sqrtn_gradient(
     out: F4,
     out_stride: int,
 ) -> None:
-    """Gradient under sqrtn: ``g * (e / s)``, with s the forward result ``pooled`` (float32[B, stride], same columns); 0 factor where s == 0."""
-    raise NotImplementedError
+    """Gradient under sqrtn: ``g * (e / s)``; the factor is 0 where s is 0.
+
+    s is the forward result ``pooled``, float32 of the shape of ``grad`` and in the same columns.
+    """
+    loops.sqrtn_gradient(
+        grad.reshape(-1),
+        grad.shape[1],
+        column,
+        dim,
+        row_splits,
+        flat,
+        offsets,
+        positions,
+        pooled.reshape(-1),
+        out,
+        out_stride,
+    )
 
 
 def first_n_gradient(grad: F4, column: int, dim: int, n: int, row_splits: I8, out: F4, out_stride: int) -> None:
-    """Gradient under FirstN: occurrence p of a row gets ``grad[i, p * (width / n) + column:]`` for p < n, +0.0 beyond."""
-    raise NotImplementedError
+    """Gradient under FirstN: occurrence p of a row gets that of position p (layout of :func:`first_n`), +0.0 beyond n."""
+    loops.first_n_gradient(grad.reshape(-1), grad.shape[1], column, dim, n, row_splits, out, out_stride)
 
 
 def gradient_sums(
@@ -180,7 +233,11 @@ def gradient_sums(
     int
         ``first_new`` for the next call of this batch.
     """
-    raise NotImplementedError
+    return int(
+        sums.gradient_sums(
+            grad.reshape(-1), grad.shape[1], column, dim, row_splits, positions, scale, targets, out, first_new
+        )
+    )
 
 
 def gradient_sums_exact(
@@ -201,7 +258,12 @@ def gradient_sums_exact(
     is the real sum (NaN counts as wrong). Elements with another error need :func:`gradient_limbs`. ``grad`` may be
     float64 (partial sums of other ranks; ``scale`` must then be empty).
     """
-    raise NotImplementedError
+    flat, stride = grad.reshape(-1), grad.shape[1]
+    return int(
+        sums.gradient_sums_exact(
+            flat, stride, column, dim, row_splits, positions, scale, targets, out, error, first_new
+        )
+    )
 
 
 def gradient_limbs(
@@ -217,12 +279,13 @@ def gradient_limbs(
 ) -> None:
     """Add the terms of some elements of ``out`` to exact accumulators.
 
-    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`; ``limbs`` int64[e, 11]
+    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`. ``limbs``: int64[e, 11]
     (see ``monolith_kernels.reduction``), cleared by the caller before the first call of a batch.
     """
-    raise NotImplementedError
+    flat, stride = grad.reshape(-1), grad.shape[1]
+    sums.gradient_limbs(flat, stride, column, dim, row_splits, positions, scale, targets, elements, limbs)
 
 
 def add_limbs(elements: I8, limbs: I8, all_elements: I8, all_limbs: I8) -> None:
-    """``all_limbs[where all_elements == e] += limbs[e]``; ``all_elements`` int64, ascending, holds every entry of ``elements``."""
-    raise NotImplementedError
+    """Add accumulators to those of the same elements; ``all_elements`` int64, ascending, holds every entry of ``elements``."""
+    _exact.add_limbs(elements, limbs, all_elements, all_limbs)

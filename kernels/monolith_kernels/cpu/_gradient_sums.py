@@ -1,0 +1,118 @@
+"""Compiled loops of :mod:`monolith_kernels.cpu.segment`: sums of gradients over the occurrences of an id."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monolith_kernels.arrays import F4, F8, I4, I8
+from monolith_kernels.jit import kernel
+from monolith_kernels.prim import at, put
+from monolith_kernels.superaccumulator import add_term
+
+__all__ = ["gradient_limbs", "gradient_sums", "gradient_sums_exact"]
+
+
+@kernel
+def gradient_sums(
+    grad: F4,
+    stride: int,
+    column: int,
+    dim: int,
+    splits: I8,
+    positions: I4,
+    scale: F4,
+    targets: I8,
+    out: F4,
+    first_new: int,
+) -> int:
+    """Occurrence order from +0.0: the first occurrence of a slot stores 0 + g, later ones add."""
+    scaled = len(scale) > 0
+    for i in range(len(splits) - 1):
+        source = i * stride + column
+        factor = scale[i] if scaled else np.float32(1.0)
+        for j in range(splits[i], splits[i + 1]):
+            slot = np.int64(positions[j])
+            target = targets[slot]
+            if slot >= first_new:
+                first_new = slot + 1
+                if scaled:
+                    for c in range(dim):
+                        put(out, target + c, np.float32(0.0) + at(grad, source + c) * factor)
+                else:
+                    for c in range(dim):
+                        put(out, target + c, np.float32(0.0) + at(grad, source + c))
+            elif scaled:
+                for c in range(dim):
+                    put(out, target + c, at(out, target + c) + at(grad, source + c) * factor)
+            else:
+                for c in range(dim):
+                    put(out, target + c, at(out, target + c) + at(grad, source + c))
+    return first_new
+
+
+@kernel
+def gradient_sums_exact(
+    grad: F4,
+    stride: int,
+    column: int,
+    dim: int,
+    splits: I8,
+    positions: I4,
+    scale: F4,
+    targets: I8,
+    out: F8,
+    error: F8,
+    first_new: int,
+) -> int:
+    """Float64 sums by TwoSum, with the size of what is rounded away; a NaN or an infinity makes the error NaN."""
+    scaled = len(scale) > 0
+    for i in range(len(splits) - 1):
+        source = i * stride + column
+        factor = scale[i] if scaled else np.float32(1.0)
+        for j in range(splits[i], splits[i + 1]):
+            slot = np.int64(positions[j])
+            target = targets[slot]
+            if slot >= first_new:
+                first_new = slot + 1
+                for c in range(dim):
+                    value = at(grad, source + c)
+                    v = np.float64(value * factor) if scaled else np.float64(value)
+                    put(out, target + c, 0.0 + v)
+                    put(error, target + c, v - v)
+            else:
+                for c in range(dim):
+                    value = at(grad, source + c)
+                    v = np.float64(value * factor) if scaled else np.float64(value)
+                    s = at(out, target + c)
+                    t = s + v
+                    b = t - s
+                    put(error, target + c, at(error, target + c) + abs((s - (t - b)) + (v - b)))
+                    put(out, target + c, t)
+    return first_new
+
+
+@kernel
+def gradient_limbs(
+    grad: F4,
+    stride: int,
+    column: int,
+    dim: int,
+    splits: I8,
+    positions: I4,
+    scale: F4,
+    targets: I8,
+    elements: I8,
+    limbs: I8,
+) -> None:
+    """Add the terms of the listed elements of ``out`` (ascending) to exact accumulators."""
+    scaled = len(scale) > 0
+    for i in range(len(splits) - 1):
+        source = i * stride + column
+        factor = scale[i] if scaled else np.float32(1.0)
+        for j in range(splits[i], splits[i + 1]):
+            target = targets[positions[j]]
+            e = np.searchsorted(elements, target)
+            while e < len(elements) and elements[e] < target + dim:
+                value = grad[source + elements[e] - target]
+                add_term(limbs, e, np.float64(value * factor) if scaled else np.float64(value))
+                e += 1
