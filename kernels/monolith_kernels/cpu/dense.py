@@ -8,7 +8,15 @@ ascending index order with one rounding per product and per addition.
 
 from __future__ import annotations
 
+import numpy as np
+
 from monolith_kernels.arrays import F4, F8, I8
+from monolith_kernels.cpu import _elementwise as elementwise
+from monolith_kernels.cpu import _exact
+from monolith_kernels.cpu import _matmul as loops
+from monolith_kernels.cpu._matmul import finish_rows, products
+from monolith_kernels.cpu._matmul import transpose as transpose_blocks
+from monolith_kernels.threads import run_shares
 
 __all__ = [
     "add",
@@ -35,29 +43,45 @@ __all__ = [
 ]
 
 
+_THREADED_FROM = 4_000_000
+"""Multiply-adds that one thread does in the time that another one takes to start."""
+
+
+def _grain(steps_per_row: int) -> int:
+    """Rows that are worth a thread."""
+    return max(2, _THREADED_FROM // max(steps_per_row, 1))
+
+
 def matmul(x: F4, w: F4, out: F4, threads: int = 1) -> None:
     """``out[i, o] = ((+0 + x[i, 0] * w[0, o]) + x[i, 1] * w[1, o]) + ...``; x [B, >= K], w [K, O], out [B, O]."""
-    raise NotImplementedError
+    rows = len(out)
+    grain = _grain(w.size)
+    run_shares(lambda lo, hi: products(x, w, len(w), out, lo, hi), rows, threads, grain)
 
 
 def affine(x: F4, w: F4, b: F4, out: F4, relu: bool = False, threads: int = 1) -> None:
     """:func:`matmul`, then the bias (float32[O]) added last, then relu if asked for."""
-    raise NotImplementedError
+
+    def share(lo: int, hi: int) -> None:
+        products(x, w, len(w), out, lo, hi)
+        finish_rows(b, relu, out, lo, hi)
+
+    run_shares(share, len(out), threads, _grain(w.size))
 
 
 def relu(z: F4, out: F4) -> None:
     """``max(z, 0)`` elementwise over flat arrays: -0.0 and NaN stay as they are. ``out`` may be ``z``."""
-    raise NotImplementedError
+    elementwise.relu(z, out)
 
 
 def relu_gradient(g: F4, h: F4, out: F4) -> None:
     """``g`` where ``h > 0``, else +0.0 (also for NaN); flat arrays of one size. ``out`` may be ``g``."""
-    raise NotImplementedError
+    elementwise.relu_gradient(g, h, out)
 
 
 def transpose(w: F4, out: F4) -> None:
-    """``out[o, k] = w[k, o]`` for the part both have: w [K, O], out [>= O, >= K] or smaller (the overlap is written)."""
-    raise NotImplementedError
+    """``out[o, k] = w[k, o]`` for the part that both have, +0.0 in the rest of ``out``; neither is a view of the other."""
+    transpose_blocks(w, out)
 
 
 def input_gradient(g: F4, w: F4, out: F4, transposed: F4, threads: int = 1) -> None:
@@ -66,25 +90,27 @@ def input_gradient(g: F4, w: F4, out: F4, transposed: F4, threads: int = 1) -> N
     ``transposed`` float32[O, out.shape[1]] is scratch and is overwritten; O is its number of rows, so that padded
     columns of ``w`` are not summed.
     """
-    raise NotImplementedError
+    transpose_blocks(w, transposed)
+    inner = len(transposed)
+    run_shares(lambda lo, hi: products(g, transposed, inner, out, lo, hi), len(out), threads, _grain(transposed.size))
 
 
 def weight_gradient(x: F4, g: F4, out: F4, threads: int = 1) -> None:
     """``out[k, o] = sum over rows i ascending of x[i, k] * g[i, o]``; x [B, >= K], g [B, O], out [K, O]."""
-    raise NotImplementedError
+    run_shares(lambda lo, hi: loops.weight_gradient(x, g, out, lo, hi), len(out), threads, _grain(g.size))
 
 
 def bias_gradient(g: F4, out: F4) -> None:
     """``out[o] = sum over rows i ascending of g[i, o]``; g [B, O], out float32[O]."""
-    raise NotImplementedError
+    elementwise.column_sums(g, out)
 
 
 def weight_gradient_exact(x: F4, g: F4, out: F8, error: F8, threads: int = 1) -> None:
-    """Sums of the *rounded* products of :func:`weight_gradient` in float64: ``out`` float64[K, O] and what was rounded away.
+    """Sums of the *rounded* products of :func:`weight_gradient` in float64, with what was rounded away.
 
-    ``error`` is +0.0 exactly where ``out`` is the real sum; other elements need :func:`weight_gradient_limbs`.
+    ``out`` and ``error``: float64[K, O]. ``error`` is +0.0 exactly where ``out`` is the real sum; other elements need :func:`weight_gradient_limbs`.
     """
-    raise NotImplementedError
+    run_shares(lambda lo, hi: loops.weight_gradient_exact(x, g, out, error, lo, hi), len(out), threads, _grain(g.size))
 
 
 def weight_gradient_limbs(x: F4, g: F4, elements: I8, limbs: I8) -> None:
@@ -92,17 +118,19 @@ def weight_gradient_limbs(x: F4, g: F4, elements: I8, limbs: I8) -> None:
 
     ``elements`` int64[e]: flat numbers ``k * O + o``; ``limbs`` int64[e, 11], see ``monolith_kernels.reduction``.
     """
-    raise NotImplementedError
+    loops.weight_gradient_limbs(x, g, elements, limbs)
 
 
 def bias_gradient_exact(g: F4, out: F8, error: F8) -> None:
     """:func:`bias_gradient` in float64 with what was rounded away, both float64[O]."""
-    raise NotImplementedError
+    out.fill(0.0)
+    error.fill(0.0)
+    _exact.sum_rows(g, out, error)
 
 
 def bias_gradient_limbs(g: F4, elements: I8, limbs: I8) -> None:
-    """Add all terms of some columns of a bias gradient to exact accumulators (``elements`` int64[e], ``limbs`` int64[e, 11])."""
-    raise NotImplementedError
+    """Add all terms of some columns of a bias gradient to exact accumulators (int64[e], int64[e, 11])."""
+    elementwise.column_limbs(g, elements, limbs)
 
 
 def squared_error(p: F4, y: F4, divisor: float, d: F4) -> float:
@@ -111,12 +139,12 @@ def squared_error(p: F4, y: F4, divisor: float, d: F4) -> float:
     p, y, d float32[B]; the loss is the result divided by the divisor (in float32), left to the caller because ranks'
     losses are added before. ``divisor`` is rounded to float32.
     """
-    raise NotImplementedError
+    return float(elementwise.squared_error(p, y, np.float32(divisor), d))
 
 
 def squared_error_terms(p: F4, y: F4, divisor: float, d: F4, terms: F4) -> None:
     """As :func:`squared_error` with the squares left unsummed in ``terms`` float32[B] (for ``reduction.exact_sum``)."""
-    raise NotImplementedError
+    elementwise.squared_error_terms(p, y, np.float32(divisor), d, terms)
 
 
 def squared_error_broadcast(p: F4, y: F4, d: F4) -> float:
@@ -125,7 +153,7 @@ def squared_error_broadcast(p: F4, y: F4, d: F4) -> float:
     ``loss = (sum_i ((sum_j (y_j - p_i)^2) / B)) / B``; ``d[i]`` = minus the ordered sum over j of
     ``(2 * ((1 / B) / B)) * (y_j - p_i)``. Returns the loss.
     """
-    raise NotImplementedError
+    return float(elementwise.squared_error_broadcast(p, y, d))
 
 
 def rank_sum(parts: F4, divisor: float, out: F4) -> None:
@@ -133,29 +161,32 @@ def rank_sum(parts: F4, divisor: float, out: F4) -> None:
 
     parts float32[N, M]; the division (one rounding, float32) is left out where ``divisor`` is 0.
     """
-    raise NotImplementedError
+    elementwise.rank_sum(parts, np.float32(divisor), out)
 
 
 def sum_squares(x: F4) -> float:
-    """Sum of squares of a flat array in float64, ascending: add those of all tensors, ``sqrt``, round once: the global norm."""
-    raise NotImplementedError
+    """Sum of squares of a flat array in float64, ascending.
+
+    The global norm is the square root of the sum over all tensors, in float64, rounded once.
+    """
+    return float(elementwise.sum_squares(x))
 
 
 def scale(x: F4, factor: float, out: F4) -> None:
     """``out = x * float32(factor)``, one rounding; flat arrays, ``out`` may be ``x``."""
-    raise NotImplementedError
+    elementwise.scale(x, np.float32(factor), out)
 
 
 def clip_value(x: F4, limit: float, out: F4) -> None:
     """Every element clipped to [-limit, limit]; NaN stays. ``out`` may be ``x``."""
-    raise NotImplementedError
+    elementwise.clip_value(x, np.float32(limit), out)
 
 
 def add(a: F4, b: F4, out: F4) -> None:
     """``out = a + b``; flat arrays, ``out`` may be either."""
-    raise NotImplementedError
+    elementwise.add(a, b, out)
 
 
 def add_scaled(a: F4, factor: float, b: F4, out: F4) -> None:
     """``out = a + float32(factor) * b`` with two roundings (dense weight decay); ``out`` may be either."""
-    raise NotImplementedError
+    elementwise.add_scaled(a, np.float32(factor), b, out)
