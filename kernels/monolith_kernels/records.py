@@ -22,9 +22,12 @@ __all__ = [
     "BAD_DATA_CRC",
     "BAD_LENGTH_CRC",
     "FLOAT",
+    "HAS_OPT",
+    "HAS_TIME",
     "INT",
     "LENGTH_OVER_LIMIT",
     "OK",
+    "TIME_OPTIONAL",
     "crc32c",
     "decode_rows",
     "encode_rows",
@@ -44,6 +47,7 @@ LENGTH_OVER_LIMIT = 3
 
 HAS_OPT = 1
 HAS_TIME = 2
+TIME_OPTIONAL = 4
 
 
 def _crc_tables() -> NDArray[np.uint32]:
@@ -358,6 +362,8 @@ def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state
         if at != opt_stop:
             return -1
     times[r] = 0
+    if flags & TIME_OPTIONAL and at == stop:
+        return found
     if flags & HAS_TIME:
         if at >= stop or data[at] != 0x20:
             return -1
@@ -373,7 +379,8 @@ def decode_rows(data, starts, lengths, plan, elements, flags, ids, weights, stat
     """Read records of one shape into rows; arrays as in :func:`encode_rows`.
 
     ``found`` int64 [n] receives the number of weights of each row (at most D), or -1 where the record is not of this
-    shape or not in the form that :func:`encode_rows` writes (its row is then undefined). Returns the number of -1.
+    shape or not in the form that :func:`encode_rows` writes (its row is then undefined). ``TIME_OPTIONAL`` in ``flags``
+    takes records without a time, too. Returns the number of -1.
     """
     others = 0
     d = weights.shape[1]

@@ -9,6 +9,8 @@ variables = checkpoint.dense()
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from monolith_ref.checkpoint import naming
+from monolith_ref.checkpoint.commit import SetWriter, current_path, verify_file
+from monolith_ref.checkpoint.dense import dense_payloads, read_dense
+from monolith_ref.checkpoint.manifest import FileEntry, Manifest, TableEntry, read_manifest
+from monolith_ref.checkpoint.rows import take
+from monolith_ref.checkpoint.shape import RowShape, config_of
+from monolith_ref.checkpoint.tables import META_SUFFIX, meta_payload, read_meta, read_multi, read_single, write_rows
+from monolith_ref.errors import CheckpointError
+
 if TYPE_CHECKING:
     from monolith_ref.sync.communicator import Communicator
     from monolith_ref.table.store import RowDump
 
-__all__ = ["JobCheckpoint", "TableContent", "latest", "open_checkpoint", "write_job_checkpoint"]
+__all__ = ["JobCheckpoint", "TableContent", "latest", "open_checkpoint", "steps", "write_job_checkpoint"]
+
+PREFIX = "model.ckpt-"
+DENSE_SUFFIX = ".dense"
+MULTI_STEM = "MonolithMultiHashTable_"
 
 
 @dataclass(frozen=True)
@@ -76,17 +91,106 @@ def write_job_checkpoint(
 
     Raises CheckpointError on every rank if any rank could not write; the former checkpoint then still stands.
     """
-    raise NotImplementedError
+    root = Path(directory)
+    prefix = f"{PREFIX}{step}"
+    assets = prefix + naming.ASSETS_SUFFIX
+    singles = [table for table in tables if table.kind == "single"]
+    multis = sorted((table for table in tables if table.kind == "multi"), key=lambda table: table.name.encode())
+    writer = SetWriter(root / (prefix + naming.MANIFEST_SUFFIX), comm, [assets], alone=True)
+    with writer.writing():
+        for table in singles:
+            sink = writer.sink(f"{assets}/{naming.shard_name(naming.file_stem(table.name), comm.rank, comm.size)}")
+            write_rows(sink, RowShape.of_config(config_of(table.config)), table.rows)
+            writer.finish(sink)
+        if multis:
+            _write_multi(writer, assets, multis, comm)
+        if comm.rank == 0:
+            sink = writer.sink(prefix + DENSE_SUFFIX)
+            sink.write_payloads(dense_payloads(dense, step))
+            writer.finish(sink)
+    report = {
+        "tables": [_describe(table) for table in [*singles, *multis]],
+        "filter": filters,
+        "random": dict(random) if random is not None else None,
+        "extra": dict(extra) if extra is not None and comm.rank == 0 else {},
+    }
+
+    def build(files: list[FileEntry], reports: list[dict[str, Any]]) -> Manifest:
+        return Manifest(
+            global_step=step,
+            ranks=comm.size,
+            owner_rule=owner_rule,
+            quirks=tuple(sorted(quirks)),
+            profile=profile,
+            tables=_merge_tables(reports, writer.target),
+            filters=tuple(r["filter"] for r in reports) if any(r["filter"] for r in reports) else (),
+            random=tuple(r["random"] for r in reports) if any(r["random"] for r in reports) else (),
+            files=tuple(files),
+            extra=reports[0]["extra"],
+        )
+
+    writer.commit(report, build)
+    return writer.target
+
+
+def _describe(table: TableContent) -> list[Any]:
+    """What rank 0 needs to know of a rank's table."""
+    scales = [f"{word:08x}" for word in table.one_bit_scale]
+    config, rates = table.config.hex(), list(table.learning_rates)
+    return [table.name, table.kind, config, rates, len(table.rows), table.max_ts, scales]
+
+
+def _write_multi(writer: SetWriter, assets: str, tables: Sequence[TableContent], comm: Communicator) -> None:
+    data = writer.sink(f"{assets}/{naming.shard_name(MULTI_STEM, comm.rank, comm.size)}", compressed=True)
+    for table in tables:
+        write_rows(data, RowShape.of_config(config_of(table.config)), table.rows)
+    writer.finish(data)
+    meta = writer.sink(f"{assets}/{naming.shard_name(MULTI_STEM + META_SUFFIX, comm.rank, comm.size)}")
+    meta.write_payloads(meta_payload(table.name, len(table.rows)) for table in tables)
+    writer.finish(meta)
+
+
+def _merge_tables(reports: Sequence[Mapping[str, Any]], target: Path) -> tuple[TableEntry, ...]:
+    """One entry a table over all ranks; every rank must hold the same tables of the same configuration."""
+    merged: dict[str, TableEntry] = {}
+    for rank, report in enumerate(reports):
+        for name, kind, config, rates, rows, max_ts, scales in report["tables"]:
+            entry = TableEntry(name, kind, config, tuple(rates), rows, max_ts, tuple(scales))
+            former = merged.get(name)
+            if rank == 0:
+                merged[name] = entry
+            elif former is None or (former.kind, former.config) != (entry.kind, entry.config):
+                raise CheckpointError(f"rank {rank} holds another table {name} than rank 0", path=str(target))
+            else:
+                merged[name] = dataclasses.replace(former, rows=former.rows + rows, max_ts=max(former.max_ts, max_ts))
+        if len(report["tables"]) != len(merged):
+            raise CheckpointError(f"rank {rank} holds fewer tables than rank 0", path=str(target))
+    return tuple(merged[name] for name in sorted(merged, key=str.encode))
+
+
+def steps(directory: str | Path) -> list[int]:
+    """Steps whose manifest is valid, ascending."""
+    root = Path(directory)
+    found = []
+    for path in root.glob(f"{PREFIX}*{naming.MANIFEST_SUFFIX}"):
+        text = path.name[len(PREFIX) : -len(naming.MANIFEST_SUFFIX)]
+        if text.isdecimal():
+            with contextlib.suppress(CheckpointError):
+                read_manifest(path)
+                found.append(int(text))
+    return sorted(found)
 
 
 def latest(directory: str | Path) -> JobCheckpoint | None:
     """The checkpoint of the highest step whose manifest is valid, or None."""
-    raise NotImplementedError
+    found = steps(directory)
+    return open_checkpoint(directory, found[-1]) if found else None
 
 
 def open_checkpoint(directory: str | Path, step: int) -> JobCheckpoint:
     """The checkpoint of that step; CheckpointError where it is absent or its manifest is not valid."""
-    raise NotImplementedError
+    root = Path(directory)
+    return JobCheckpoint(root, read_manifest(root / f"{PREFIX}{step}{naming.MANIFEST_SUFFIX}"))
 
 
 class JobCheckpoint:
@@ -100,31 +204,68 @@ class JobCheckpoint:
         ``files``, ``extra`` (dict).
     """
 
-    directory: Path
-    manifest: Any
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.manifest = manifest
 
     @property
     def step(self) -> int:
         """The global step."""
-        raise NotImplementedError
+        return self.manifest.global_step
 
     @property
     def extra(self) -> dict[str, Any]:
         """The object given as ``extra``."""
-        raise NotImplementedError
+        return self.manifest.extra
 
     def verify_files(self) -> None:
         """CheckpointError unless every file has the size and crc32c of the manifest."""
-        raise NotImplementedError
+        for entry in self.manifest.files:
+            verify_file(self.directory, entry)
 
     def paths(self) -> dict[str, Path]:
         """Path in the manifest → file to read now (the temporary name where it exists, else the final one)."""
-        raise NotImplementedError
+        return {entry.path: current_path(self.directory, entry) for entry in self.manifest.files}
 
     def rows(self, table: str, rank: int = 0, ranks: int = 1, owner_rule: str = "floor-mod") -> Iterator[RowDump]:
         """The rows of ``table`` that rank ``rank`` of ``ranks`` owns, in batches, whatever file they came from."""
-        raise NotImplementedError
+        entry = self.manifest.table(table)
+        if entry is None:
+            raise CheckpointError(f"no table {table} in the checkpoint", path=str(self.directory))
+        for _name, part in self._walk([entry], rank, ranks, owner_rule):
+            yield part
+
+    def all_rows(self, rank: int = 0, ranks: int = 1, owner_rule: str = "floor-mod") -> Iterator[tuple[str, RowDump]]:
+        """(table, rows) of every table in one pass over the files; else as :meth:`rows`."""
+        return self._walk(self.manifest.tables, rank, ranks, owner_rule)
 
     def dense(self) -> dict[str, NDArray[Any]]:
         """Every dense variable by name (``global_step`` included)."""
-        raise NotImplementedError
+        for entry in self.manifest.files:
+            if entry.path.endswith(DENSE_SUFFIX):
+                return read_dense(current_path(self.directory, entry))
+        return {}
+
+    def _walk(
+        self, tables: Sequence[TableEntry], rank: int, ranks: int, owner_rule: str
+    ) -> Iterator[tuple[str, RowDump]]:
+        wanted = {table.name: RowShape.of_config(config_of(bytes.fromhex(table.config))) for table in tables}
+        same = (self.manifest.ranks, self.manifest.owner_rule) == (ranks, owner_rule)
+        for path, located in self.paths().items():
+            parts = naming.split_shard_name(Path(path).name)
+            if parts is None or (same and parts[1] != rank):
+                continue
+            stem = parts[0]
+            if stem == MULTI_STEM:
+                meta = Path(path).parent / naming.shard_name(MULTI_STEM + META_SUFFIX, *parts[1:])
+                counts = read_meta(self.paths()[meta.as_posix()])
+                found = read_multi(located, counts, wanted.get)
+            else:
+                name = next((name for name in wanted if naming.file_stem(name) == stem), None)
+                if name is None:
+                    continue
+                found = ((name, decoded) for decoded in read_single(located, wanted[name]))
+            for name, decoded in found:
+                mine = naming.owned(decoded.rows.ids, rank, ranks, owner_rule)
+                if mine.any():
+                    yield name, decoded.rows if mine.all() else take(decoded.rows, mine)

@@ -1,0 +1,239 @@
+"""Rows of a table to and from the records of its files, in batches. Rule: checkpoints 4.2, 4.3.
+
+Records in the usual form go through kernels; the rest (packed floats, fields in another order, unknown fields) through
+the protobuf parser, one at a time: same rows, only slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from monolith_kernels import records
+from monolith_protos import hash_table_pb2
+from numpy.typing import NDArray
+
+from monolith_ref.checkpoint.container import RecordBatch
+from monolith_ref.checkpoint.damage import damage
+from monolith_ref.checkpoint.shape import FIELDS, Element, RowShape
+from monolith_ref.table.store import RowDump
+
+__all__ = ["Decoded", "decode", "decode_any", "encode", "has_unknown", "parse_entry", "take"]
+
+CHUNK = 4 << 20
+
+
+def take(rows: RowDump, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> RowDump:
+    """The rows that a mask, numbers or a slice selects."""
+    return RowDump(
+        rows.ids[which],
+        rows.weights[which],
+        [{name: values[which] for name, values in arrays.items()} for arrays in rows.state],
+        rows.update_time[which],
+    )
+
+
+def encode(shape: RowShape, rows: RowDump) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
+    """Framed records of ``rows``, a few MiB at a time, with their payload lengths.
+
+    Two buffers alternate: a piece stays valid while the next one is made, not longer.
+    """
+    plan, elements, flags = shape.plan
+    step = max(1, CHUNK // shape.row_bound)
+    buffers = [np.empty(min(step, max(len(rows), 1)) * shape.row_bound, np.uint8) for _ in range(2)]
+    for number, begin in enumerate(range(0, len(rows), step)):
+        part = take(rows, slice(begin, begin + step))
+        n = len(part)
+        weights = np.ascontiguousarray(part.weights, np.float32).view(np.uint32).reshape(n, shape.dim)
+        words, ints = shape.pack(part.state, n)
+        lengths = np.empty(n, np.int64)
+        out = buffers[number % 2]
+        times = part.update_time.astype(np.int64)
+        size = records.encode_rows(part.ids, weights, words, ints, times, plan, elements, flags, out, lengths)
+        yield out.data[:size], lengths
+
+
+@dataclass
+class Decoded:
+    """Rows of one shape out of one batch.
+
+    Attributes
+    ----------
+    shape : RowShape
+    rows : RowDump
+    found : int64[n]
+        Weights that each record really had (fewer than D: the rest of its row is 0).
+    positions : int64[n]
+        Places of the rows in the batch, ascending.
+    times : int64[n]
+        ``last_update_ts_sec`` as it stands in the record, before it is cut to 32 bits.
+    """
+
+    shape: RowShape
+    rows: RowDump
+    found: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    times: NDArray[np.int64]
+
+
+def decode(batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(None)) -> Decoded:
+    """The rows of a batch (or of ``part`` of it) of a table whose shape is known, in order.
+
+    Fewer weights than the shape has are allowed (the table keeps what the row had), no ``last_update_ts_sec`` means 0;
+    more weights, a missing, surplus or foreign optimizer element or a wrong number of state values is a CheckpointError
+    that names file, record, id and segment.
+    """
+    positions = np.arange(len(batch), dtype=np.int64)[part]
+    arrays = _Arrays(shape, len(positions))
+    others = arrays.read(batch, positions, records.TIME_OPTIONAL)
+    if others:
+        for k in np.flatnonzero(arrays.found < 0).tolist():
+            place = batch.place(int(positions[k]))
+            entry = parse_entry(batch.payload(int(positions[k])), path, place)
+            _check_fits(entry, shape, path, place)
+            arrays.fill(k, entry)
+    return arrays.decoded(positions)
+
+
+def decode_any(batch: RecordBatch, path: Path, shapes: list[RowShape]) -> list[Decoded]:
+    """The rows of a batch of a table that nothing is known about, grouped by shape; ``shapes`` collects those met.
+
+    A record that is no EntryDump, has no id or an optimizer element without rule is a CheckpointError.
+    """
+    left = np.arange(len(batch), dtype=np.int64)
+    results: list[Decoded] = []
+    for shape in shapes:
+        left = _take_shape(batch, shape, left, results)
+    while len(left):
+        place = batch.place(int(left[0]))
+        entry = parse_entry(batch.payload(int(left[0])), path, place)
+        found = RowShape.of_record(entry)
+        if found is None:
+            raise damage("malformed_message", f"id {entry.id}: an optimizer element has no rule", path, *place)
+        before = len(left)
+        if found not in shapes:
+            shapes.append(found)
+            left = _take_shape(batch, found, left, results)
+        if len(left) == before:
+            # Not in the usual form: alone.
+            arrays = _Arrays(found, 1)
+            arrays.fill(0, entry)
+            results.append(arrays.decoded(left[:1]))
+            left = left[1:]
+    return results
+
+
+def parse_entry(payload: bytes, path: Path, place: tuple[int, int]) -> hash_table_pb2.EntryDump:
+    """One record by the protobuf parser; CheckpointError where it is no EntryDump or has no id."""
+    try:
+        entry = hash_table_pb2.EntryDump.FromString(payload)
+    except DecodeError:
+        raise damage("malformed_message", "the record is no EntryDump message", path, *place) from None
+    if not entry.HasField("id"):
+        raise damage("missing_id", "the record has no id", path, *place)
+    return entry
+
+
+def has_unknown(entry: hash_table_pb2.EntryDump) -> bool:
+    """Whether the record, or a message in it, has fields that no schema knows."""
+    parts = [entry, entry.opt, *entry.opt.dump]
+    for single in entry.opt.dump:
+        rule = single.WhichOneof("type")
+        if rule is not None:
+            parts.append(getattr(single, rule))
+    return any(len(UnknownFieldSet(part)) for part in parts)
+
+
+class _Arrays:
+    """Room for ``n`` rows of one shape."""
+
+    def __init__(self, shape: RowShape, n: int) -> None:
+        self.shape = shape
+        self.ids = np.zeros(n, np.int64)
+        self.weights = np.zeros((n, shape.dim), np.uint32)
+        self.words = np.zeros((n, shape.widths[0]), np.uint32)
+        self.ints = np.zeros((n, shape.widths[1]), np.int64)
+        self.times = np.zeros(n, np.int64)
+        self.found = np.zeros(n, np.int64)
+
+    def read(self, batch: RecordBatch, positions: NDArray[np.int64], more_flags: int = 0) -> int:
+        """Read the records at these places; how many are not in the usual form."""
+        plan, elements, flags = self.shape.plan
+        flags |= more_flags
+        starts, lengths = batch.starts[positions], batch.lengths[positions]
+        arrays = (self.ids, self.weights, self.words, self.ints, self.times, self.found)
+        return int(records.decode_rows(batch.data, starts, lengths, plan, elements, flags, *arrays))
+
+    def fill(self, k: int, entry: hash_table_pb2.EntryDump) -> None:
+        """Take row ``k`` from a parsed record that fits the shape."""
+        self.ids[k] = entry.id
+        count = len(entry.num)
+        self.weights[k, :count] = np.array(entry.num, np.float32).view(np.uint32)
+        self.weights[k, count:] = 0
+        self.found[k] = count
+        self.times[k] = entry.last_update_ts_sec
+        words: list[float] = []
+        ints: list[int] = []
+        for element, single in zip(self.shape.elements, entry.opt.dump, strict=True):
+            message = getattr(single, element.rule)
+            for described, present in zip(FIELDS[element.rule], element.counts, strict=True):
+                if present:
+                    value = getattr(message, described.name)
+                    if described.kind == "int":
+                        ints.append(value)
+                    else:
+                        words.extend(value if described.kind == "vector" else [value])
+        self.words[k] = np.array(words, np.float32).view(np.uint32)
+        self.ints[k] = ints
+
+    def decoded(self, positions: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> Decoded:
+        """The rows (those of ``which``) as a RowDump."""
+        if which is not None and not which.all():
+            kept = np.flatnonzero(which)
+            self.ids, self.weights, self.found = self.ids[kept], self.weights[kept], self.found[kept]
+            self.words, self.ints, self.times = self.words[kept], self.ints[kept], self.times[kept]
+        short = np.flatnonzero(self.found < self.shape.dim)
+        for k in short.tolist():
+            self.weights[k, self.found[k] :] = 0
+        state = self.shape.unpack(self.words, self.ints)
+        stamps = (self.times & 0xFFFFFFFF).astype(np.uint32)
+        rows = RowDump(self.ids, self.weights.view(np.float32), state, stamps)
+        return Decoded(self.shape, rows, self.found, positions, self.times)
+
+
+def _take_shape(
+    batch: RecordBatch, shape: RowShape, left: NDArray[np.int64], results: list[Decoded]
+) -> NDArray[np.int64]:
+    """Decode what has exactly this shape; the places that are left."""
+    if not len(left):
+        return left
+    arrays = _Arrays(shape, len(left))
+    arrays.read(batch, left)
+    fits = arrays.found == shape.dim
+    if fits.any():
+        results.append(arrays.decoded(left[fits], fits))
+    rest: NDArray[np.int64] = left[~fits]
+    return rest
+
+
+def _check_fits(entry: hash_table_pb2.EntryDump, shape: RowShape, path: Path, place: tuple[int, int]) -> None:
+    """CheckpointError unless a parsed record fits a table's shape."""
+    who = f"id {entry.id}"
+    if len(entry.num) > shape.dim:
+        raise damage("wrong_width", f"{who}: {len(entry.num)} weights, the table has {shape.dim}", path, *place)
+    wanted = [(number, element) for number, element in enumerate(shape.segments) if element is not None]
+    for (number, element), single in zip(wanted, entry.opt.dump, strict=False):
+        found = Element.of_message(single)
+        if found == element:
+            continue
+        code = "wrong_width" if found is not None and found.rule == element.rule else "wrong_optimizer"
+        text = f"{who}, segment {number}: state {found or 'of no rule'}, the table has {element}"
+        raise damage(code, text, path, *place)
+    if len(entry.opt.dump) != len(wanted):
+        text = f"{who}: {len(entry.opt.dump)} optimizer elements, the table has {len(wanted)}"
+        segment = wanted[len(entry.opt.dump)][0] if len(entry.opt.dump) < len(wanted) else len(shape.segments)
+        raise damage("wrong_optimizer", f"{text} (segment {segment})", path, *place)

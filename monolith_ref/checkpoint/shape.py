@@ -1,0 +1,209 @@
+"""The shape of a table's records: how many weights, and which optimizer element with how many values per segment.
+
+Field names and numbers come from the message ``SingleOptimizerDump`` itself. Rule: checkpoints 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from monolith_kernels import records
+from monolith_protos import hash_table_pb2, optimizer_pb2
+from numpy.typing import NDArray
+
+__all__ = ["FIELDS", "NUMBERS", "DumpField", "Element", "RowShape", "StateArrays", "config_of"]
+
+Kind = Literal["vector", "scalar", "int"]
+
+StateArrays = dict[str, NDArray[Any]]
+"""State of one segment: field name → ``[n, d]`` float32, ``[n]`` float32 or ``[n]`` int64."""
+
+
+@dataclass(frozen=True)
+class DumpField:
+    """One field of an optimizer's dump message."""
+
+    name: str
+    number: int
+    kind: Kind
+
+    @property
+    def tag(self) -> int:
+        """The tag byte on the wire."""
+        return self.number << 3 | (0 if self.kind == "int" else 5)
+
+
+def _fields() -> tuple[dict[str, int], dict[str, tuple[DumpField, ...]]]:
+    numbers: dict[str, int] = {}
+    fields: dict[str, tuple[DumpField, ...]] = {}
+    for member in optimizer_pb2.SingleOptimizerDump.DESCRIPTOR.oneofs_by_name["type"].fields:
+        numbers[member.name] = member.number
+        described = []
+        message: Any = member.message_type
+        for inner in message.fields:
+            kind: Kind = "int" if inner.cpp_type != inner.CPPTYPE_FLOAT else "scalar"
+            described.append(DumpField(inner.name, inner.number, "vector" if inner.is_repeated else kind))
+        fields[member.name] = tuple(sorted(described, key=lambda f: f.number))
+    return numbers, fields
+
+
+NUMBERS, FIELDS = _fields()
+"""Rule name → number of its member in the dump's oneof; rule name → fields of its message in wire order."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element of ``opt.dump``: a rule, and per field how many values it has (0: absent)."""
+
+    rule: str
+    counts: tuple[int, ...]
+
+    @staticmethod
+    def of_rule(rule: str, dim: int) -> Element:
+        """The element of a segment of ``dim`` floats."""
+        return Element(rule, tuple(dim if f.kind == "vector" else 1 for f in FIELDS[rule]))
+
+    @staticmethod
+    def of_message(message: optimizer_pb2.SingleOptimizerDump) -> Element | None:
+        """The element as it stands in a record; None where no member is set."""
+        rule = message.WhichOneof("type")
+        if rule is None:
+            return None
+        inner = getattr(message, rule)
+        return Element(
+            rule,
+            tuple(
+                len(getattr(inner, f.name)) if f.kind == "vector" else int(inner.HasField(f.name)) for f in FIELDS[rule]
+            ),
+        )
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{f.name} {c}" for f, c in zip(FIELDS[self.rule], self.counts, strict=True))
+        return f"{self.rule}({values})" if values else self.rule
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """What every record of a table looks like.
+
+    Attributes
+    ----------
+    dim : int
+        Weights of a row.
+    segments : tuple of Element or None
+        Per segment its element; None for a rule that dumps nothing (moving_average).
+    has_opt, has_time : bool
+        Whether records carry ``opt`` and ``last_update_ts_sec`` (the original's and ours do).
+    dims : tuple of int
+        Weights per segment where a configuration tells them, else empty.
+    """
+
+    dim: int
+    segments: tuple[Element | None, ...]
+    has_opt: bool = True
+    has_time: bool = True
+    dims: tuple[int, ...] = field(default=(), compare=False)
+
+    @staticmethod
+    def of_config(config: hash_table_pb2.EmbeddingHashTableConfig) -> RowShape:
+        """The shape that a training table of this configuration writes."""
+        segments: list[Element | None] = []
+        dims = []
+        for segment in config.entry_config.segments:
+            rule = segment.opt_config.WhichOneof("type")
+            known = rule is not None and rule in NUMBERS
+            segments.append(Element.of_rule(rule, segment.dim_size) if known else None)
+            dims.append(segment.dim_size)
+        return RowShape(sum(dims), tuple(segments), dims=tuple(dims))
+
+    @staticmethod
+    def of_record(entry: hash_table_pb2.EntryDump) -> RowShape | None:
+        """The shape of one parsed record; None where an element has no member set."""
+        elements = [Element.of_message(single) for single in entry.opt.dump]
+        if None in elements:
+            return None
+        return RowShape(len(entry.num), tuple(elements), entry.HasField("opt"), entry.HasField("last_update_ts_sec"))
+
+    @property
+    def elements(self) -> tuple[Element, ...]:
+        """The elements that are on the wire."""
+        return tuple(element for element in self.segments if element is not None)
+
+    @cached_property
+    def plan(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """``(plan [F, 4], elements [E], flags)`` as :mod:`monolith_kernels.records` takes them."""
+        rows: list[tuple[int, int, int, int]] = []
+        for index, element in enumerate(self.elements):
+            for described, count in zip(FIELDS[element.rule], element.counts, strict=True):
+                if count:
+                    kind = records.INT if described.kind == "int" else records.FLOAT
+                    rows.append((index, described.tag, kind, count))
+        tags = [NUMBERS[element.rule] << 3 | 2 for element in self.elements]
+        flags = (records.HAS_OPT if self.has_opt else 0) | (records.HAS_TIME if self.has_time else 0)
+        return np.array(rows, np.int64).reshape(-1, 4), np.array(tags, np.int64), flags
+
+    @cached_property
+    def widths(self) -> tuple[int, int]:
+        """State floats and state ints of a row."""
+        plan = self.plan[0]
+        floats = plan[plan[:, 2] == records.FLOAT]
+        return int(floats[:, 3].sum()), len(plan) - len(floats)
+
+    @property
+    def row_bound(self) -> int:
+        """The most bytes that one framed record takes."""
+        plan, elements, _flags = self.plan
+        return records.row_bound(self.dim, plan, elements)
+
+    def pack(self, state: Sequence[StateArrays], n: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """State of ``n`` rows by segment → float words [n, S] and ints [n, I] in wire order."""
+        words = np.empty((n, self.widths[0]), np.uint32)
+        ints = np.empty((n, self.widths[1]), np.int64)
+        at = which = 0
+        for element, arrays in zip(self.segments, state, strict=True):
+            for described, count in self._present(element):
+                values = arrays[described.name]
+                if described.kind == "int":
+                    ints[:, which] = values
+                    which += 1
+                else:
+                    floats = np.ascontiguousarray(values, np.float32).reshape(n, count)
+                    words[:, at : at + count] = floats.view(np.uint32)
+                    at += count
+        return words, ints
+
+    def unpack(self, words: NDArray[np.uint32], ints: NDArray[np.int64]) -> list[StateArrays]:
+        """The inverse of :meth:`pack`; one dict per segment."""
+        state: list[StateArrays] = []
+        at = which = 0
+        for element in self.segments:
+            arrays: StateArrays = {}
+            for described, count in self._present(element):
+                if described.kind == "int":
+                    arrays[described.name] = np.ascontiguousarray(ints[:, which])
+                    which += 1
+                else:
+                    part = np.ascontiguousarray(words[:, at : at + count]).view(np.float32)
+                    arrays[described.name] = part if described.kind == "vector" else part.reshape(-1)
+                    at += count
+            state.append(arrays)
+        return state
+
+    @staticmethod
+    def _present(element: Element | None) -> list[tuple[DumpField, int]]:
+        if element is None:
+            return []
+        return [(f, c) for f, c in zip(FIELDS[element.rule], element.counts, strict=True) if c]
+
+    def __str__(self) -> str:
+        elements = ", ".join("-" if element is None else str(element) for element in self.segments)
+        return f"{self.dim} weights, [{elements}]"
+
+
+def config_of(data: bytes) -> hash_table_pb2.EmbeddingHashTableConfig:
+    """Parse a serialised table configuration (DecodeError is the caller's to explain)."""
+    return hash_table_pb2.EmbeddingHashTableConfig.FromString(data)
