@@ -153,8 +153,7 @@ class RowLayout:
     def uncompressed_size_bytes(self) -> int:
         """The *uncompressed* size that the original reports (differs for group_adagrad)."""
         return 4 * sum(
-            segment.dim * (1 + len(rule.state))
-            + (segment.dim if rule.name == "group_adagrad" else len(rule.words))
+            segment.dim * (1 + len(rule.state)) + (segment.dim if rule.name == "group_adagrad" else len(rule.words))
             for segment, rule in ((s, rules.of(s.rule)) for s in self.segments)
         )
 

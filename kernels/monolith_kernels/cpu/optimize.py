@@ -320,8 +320,6 @@ def export_rows(layout: RowLayout, rows: NDArray[np.float32], numbers: NDArray[A
     return out
 
 
-def import_rows(
-    layout: RowLayout, rows: NDArray[np.float32], numbers: NDArray[Any], host: NDArray[np.float32]
-) -> None:
+def import_rows(layout: RowLayout, rows: NDArray[np.float32], numbers: NDArray[Any], host: NDArray[np.float32]) -> None:
     """Put whole host rows ``[n, layout.width]`` in place; the last of equal row numbers wins."""
     _scatter_rows(rows.reshape(-1), numbers, layout.width, np.ascontiguousarray(host).reshape(-1))

@@ -70,9 +70,7 @@ def _float_fields(rule: Rule, words: NDArray[np.float32]) -> dict[str, Any]:
     return {name: np.ascontiguousarray(words[:, number]) for number, name in enumerate(rule.words)}
 
 
-def _float_words(
-    rule: Rule, words: NDArray[np.float32], fields: Mapping[str, Any]
-) -> NDArray[np.float32]:
+def _float_words(rule: Rule, words: NDArray[np.float32], fields: Mapping[str, Any]) -> NDArray[np.float32]:
     for number, name in enumerate(rule.words):
         if name in fields:
             words[:, number] = fields[name]
@@ -327,9 +325,7 @@ def _store_state_3(h: Any, rows: Any, o: Any, pad: Any, s: Any) -> None:
 
 @both(store_state)
 def _store_state(h: Any, rows: Any, o: Any, pad: Any, s: Any) -> Any:
-    return (_store_state_0, _store_state_1, _store_state_2, _store_state_3)[
-        len(BY_PARAMS[h.instance_class].state)
-    ]
+    return (_store_state_0, _store_state_1, _store_state_2, _store_state_3)[len(BY_PARAMS[h.instance_class].state)]
 
 
 # ---- the reductions of a row ------------------------------------------------------------------------------------
@@ -367,9 +363,7 @@ def _scan_twice(
 
 
 @both(scan)
-def _scan(
-    p: Any, h: Any, c: Any, r: Any, rows: Any, w0: Any, s0: Any, pad: Any, grads: Any, g0: Any, d: Any
-) -> Any:
+def _scan(p: Any, h: Any, c: Any, r: Any, rows: Any, w0: Any, s0: Any, pad: Any, grads: Any, g0: Any, d: Any) -> Any:
     folds = BY_PARAMS[h.instance_class].folds
     if folds == 0:
         return lambda p, h, c, r, rows, w0, s0, pad, grads, g0, d: c

@@ -55,9 +55,7 @@ def between(p: Any, h: Any, k: Any, c: Any, acc: Any, r: Any) -> Any:
     alpha = c[0] / (h.beta + sqrt(total))
     length = sqrt(acc)
     factor = mul(-alpha, length - h.l2_regularization_strength) / length
-    vanishes = length < h.l2_regularization_strength or (
-        length == _ZERO and not h.group_adagrad_zero_row_nan
-    )
+    vanishes = length < h.l2_regularization_strength or (length == _ZERO and not h.group_adagrad_zero_row_nan)
     return c[0], total, alpha, factor, vanishes, c[5]
 
 
