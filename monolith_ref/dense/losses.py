@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monolith_ref.dense.graph import Loss, Node, Tensor
 from monolith_ref.dense.operations import dense_view
-from monolith_ref.errors import ArgumentError, ShapeError, UnsupportedError
+from monolith_ref.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from monolith_kernels.target import Target
@@ -20,6 +20,8 @@ __all__ = ["LossNode", "SquaredError", "mse"]
 
 class LossNode(Node):
     """A mean of per-row terms. The gradient of predictions already holds the divisor."""
+
+    has_exact_sum = True
 
     def __init__(self, prediction: Tensor, label: Tensor) -> None:
         self.inputs = (prediction, label)
@@ -82,11 +84,11 @@ class SquaredError(LossNode):
 class BroadcastSquaredError(LossNode):
     """The published test's loss: the mean over every prediction and every label of the rank's rows."""
 
+    has_exact_sum = False
+
     def forward(self) -> None:
         prediction, label = self.inputs
         graph = prediction.graph
-        if graph.exact:
-            raise UnsupportedError("mse(broadcast=True) is a mean over one rank's rows; it has no exact reduction")
         self._reserve(graph.target, graph.rows)
         p, y = prediction.storage.values.reshape(-1), label.storage.values.reshape(-1)
         self.sum = np.float32(graph.target.dense.squared_error_broadcast(p, y, self.d[: graph.rows]))
