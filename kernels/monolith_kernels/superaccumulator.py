@@ -15,7 +15,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from monolith_kernels.prim import both, from_bits, on_cpu, on_cuda
+from monolith_kernels.anywhere import anywhere
+from monolith_kernels.prim import from_bits, on_cpu, on_cuda
 
 __all__ = ["LIMBS", "add_term", "double_bits", "round_limbs_in_place"]
 
@@ -56,6 +57,7 @@ def _double_bits_cuda(value: Any) -> Any:
     return lambda value: libdevice.double_as_longlong(value)
 
 
+@anywhere
 def add_term(limbs: Any, e: Any, value: Any) -> None:
     """Add a float64 (any float32, or an exact sum of some) to accumulator e of ``limbs`` int64[n, 11]."""
     pattern = double_bits(value)
@@ -91,6 +93,7 @@ def add_term(limbs: Any, e: Any, value: Any) -> None:
             limbs[e, limb + 2] += third
 
 
+@anywhere
 def round_limbs_in_place(limbs: Any, e: Any) -> Any:
     """The float32 nearest to accumulator e (ties to even); its words are overwritten."""
     flags = limbs[e, _TEN]
@@ -138,17 +141,3 @@ def round_limbs_in_place(limbs: Any, e: Any) -> Any:
             kept += 1
         pattern = min((out << 23) + kept, _INFINITY)
     return from_bits(pattern - (1 << 31) if negative else pattern)
-
-
-def _add_term(limbs: Any, e: Any, value: Any) -> Any:
-    return add_term_form
-
-
-def _round(limbs: Any, e: Any) -> Any:
-    return round_form
-
-
-add_term_form = add_term
-round_form = round_limbs_in_place
-both(add_term)(_add_term)
-both(round_limbs_in_place)(_round)

@@ -10,7 +10,15 @@ from monolith_kernels.fetch import prefetch_read
 from monolith_kernels.hashing import splitmix64
 from monolith_kernels.jit import kernel
 
-__all__ = ["REGIONS", "firsts_of_regions", "group_occurrences", "number_firsts", "table_size", "unique_of_one", "unique_of_tables"]
+__all__ = [
+    "REGIONS",
+    "firsts_of_regions",
+    "group_occurrences",
+    "number_firsts",
+    "table_size",
+    "unique_of_one",
+    "unique_of_tables",
+]
 
 REGIONS = 64
 """Regions of the scratch table that threads share out (by the top bits of the hash)."""
@@ -53,9 +61,7 @@ def unique_of_one(values: I8, table: I4, unique: I8, inverse: I4, counts: I4, fo
 
 
 @kernel
-def unique_of_tables(
-    values: I8, table_splits: I8, table: I4, unique: I8, inverse: I4, counts: I4, splits: I8
-) -> None:
+def unique_of_tables(values: I8, table_splits: I8, table: I4, unique: I8, inverse: I4, counts: I4, splits: I8) -> None:
     """All tables, one after the other; ``splits[k + 1]`` becomes the number of distinct ids of tables 0..k."""
     for k in range(len(table_splits) - 1):
         lo = table_splits[k]
