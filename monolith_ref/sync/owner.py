@@ -106,7 +106,9 @@ class OrderedReduction(_Merging):
                 vectors, 0, dim, splits, unique.inverse, nothing, offsets, sums, first_new
             )
         if self._divisor:
-            target.dense.rank_sum(sums.reshape(1, total), float(self._divisor), sums)
+            means = self._buffers.target("owner means", total, np.float32)
+            target.dense.rank_sum(sums.reshape(1, total), float(self._divisor), means)
+            sums = means
         step.updates = self._updates(unique, sums)
 
 

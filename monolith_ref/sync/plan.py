@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monolith_ref.errors import ConfigError
 
-__all__ = ["ExchangePlan", "FeaturePlan", "TableLike", "TablePlan"]
+__all__ = ["ExchangePlan", "FeaturePlan", "TableLike", "TablePlan", "pooled_width"]
 
 
 class TableLike(Protocol):
@@ -95,14 +95,19 @@ class ExchangePlan:
             if name not in self.columns:
                 raise ConfigError(f"feature {name!r} of table {table.name!r} has no columns")
             column, width = self.columns[name]
-            if width != combiner.width(table.dim):
+            if width != pooled_width(combiner, table.dim):
                 raise ConfigError(
                     f"feature {name!r} has {width} columns; {combiner.name} of {table.dim} floats needs "
-                    f"{combiner.width(table.dim)}"
+                    f"{pooled_width(combiner, table.dim)}"
                 )
             has_slot = slot is not None and slot >= 0
             features.append(FeaturePlan(name, int(slot) if has_slot else None, combiner, column, width))
         return TablePlan(table.name, tuple(features), table.dim)
+
+
+def pooled_width(combiner: Any, dim: int) -> int:
+    """Columns that a feature needs in x: the first n vectors side by side, or one."""
+    return dim * max(1, int(combiner.max_seq_length))
 
 
 def _side_by_side(tables: Sequence[TableLike]) -> dict[str, tuple[int, int]]:
@@ -110,7 +115,7 @@ def _side_by_side(tables: Sequence[TableLike]) -> dict[str, tuple[int, int]]:
     first = 0
     for table in tables:
         for name, combiner in zip(table.features, table.combiners, strict=True):
-            width = combiner.width(table.dim)
+            width = pooled_width(combiner, table.dim)
             columns[name] = (first, width)
             first += width
     return columns

@@ -1,0 +1,40 @@
+"""Exchanges and reductions over 1 to 5 ranks against a naive truth of all ranks, bit for bit."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.mpi import run_ranks
+
+PROGRAM = ["-m", "tests.monolith_ref.sync.ranks_embeddings"]
+pytestmark = pytest.mark.mpi
+
+
+@pytest.mark.parametrize(
+    ("ranks", "options"),
+    [
+        (2, "--reduction sequential --layout multi"),
+        (3, "--reduction sequential --layout merged"),
+        (3, "--reduction sum --layout multi"),
+        (2, "--reduction mean --layout merged"),
+        (3, "--reduction exact --layout merged"),
+        (2, "--wire f16"),
+        (2, "--reduction mean --wire f16 --layout merged"),
+        (2, "--staleness 2 --reduction sum"),
+        (3, "--staleness 1"),
+        (5, "--empty-rank0"),
+        (4, "--empty-rank0"),
+    ],
+)
+def test_every_bit_of_every_rank(ranks: int, options: str) -> None:
+    result = run_ranks(ranks, [*PROGRAM, *options.split()])
+    assert result.code == 0, result.stderr
+    assert result.stdout.count("fine") == ranks
+
+
+def test_exact_sums_that_float64_does_not_hold_travel_as_accumulators() -> None:
+    result = run_ranks(3, [*PROGRAM, "--reduction", "exact", "--wild"])
+    assert result.code == 0, result.stderr
+    sent = [int(line.split()[-1]) for line in result.stdout.splitlines() if line.startswith("fine")]
+    assert len(sent) == 3
+    assert all(sent), "the slow path did not run"
