@@ -1,6 +1,6 @@
 """A program under test at the other end of a pipe, and everything that can go wrong with it.
 
-Death, silence, garbage, a wrong ``seq``, an answer that nobody asked for: each is a :class:`ProgramFailure` with its
+Death, silence, garbage, a wrong ``seq``, an answer that nobody asked for: each is a :class:`BackendFault` with its
 kind and what the program wrote to standard error. The runner makes a result of it; nothing here waits for ever.
 """
 
@@ -17,32 +17,14 @@ from collections.abc import Sequence
 
 from monolith_protos import testee_pb2
 
+from monolith_conformance.backend import PROTOCOL, BackendFault
 from monolith_conformance.testee.framing import ENCODINGS
 from monolith_ref.errors import FormatError
 
-__all__ = ["PROTOCOL", "Program", "ProgramFailure"]
+__all__ = ["PROTOCOL", "BackendFault", "Program"]
 
-PROTOCOL = 1
 STDERR_KEPT = 16_384
 READ_SIZE = 1 << 16
-
-
-class ProgramFailure(Exception):
-    """The program did not answer as the protocol says.
-
-    Attributes
-    ----------
-    kind : str
-        ``start``, ``died``, ``silent``, ``garbage``, ``wrong_seq``, ``unasked`` or ``no_hello``.
-    stderr : str
-        The end of what the program wrote to standard error.
-    """
-
-    def __init__(self, kind: str, message: str, stderr: str = "") -> None:
-        super().__init__(f"{kind}: {message}")
-        self.kind = kind
-        self.message = message
-        self.stderr = stderr
 
 
 class Program:
@@ -74,7 +56,7 @@ class Program:
                 start_new_session=True,
             )
         except OSError as error:
-            raise ProgramFailure("start", f"{self.command[0]!r} does not start: {error.strerror}") from None
+            raise BackendFault("start", f"{self.command[0]!r} does not start: {error.strerror}") from None
         assert self._process.stdin
         assert self._process.stdout
         self._in = self._process.stdin.fileno()
@@ -101,7 +83,7 @@ class Program:
         return reply.hello
 
     def exchange(self, request: testee_pb2.Request) -> testee_pb2.Reply:
-        """Send one request and return its reply; ``seq`` is set here. Raises :class:`ProgramFailure`."""
+        """Send one request and return its reply; ``seq`` is set here. Raises :class:`BackendFault`."""
         self._refuse_unasked()
         self._seq += 1
         request.seq = self._seq
@@ -115,7 +97,7 @@ class Program:
     def close(self) -> None:
         """Ask the program to stop, then make sure that it has; its whole process group goes."""
         if self._process.poll() is None:
-            with contextlib.suppress(OSError, ProgramFailure):
+            with contextlib.suppress(OSError, BackendFault):
                 stop = testee_pb2.Request(seq=self._seq + 1)
                 stop.stop.SetInParent()
                 self._send(memoryview(self._encoding.write(stop)), time.monotonic() + 0.2)
@@ -190,7 +172,7 @@ class Program:
             shown = bytes(self._buffer[:32])
             raise self._failure("unasked", f"it wrote without a request: {shown!r}")
 
-    def _died(self) -> ProgramFailure:
+    def _died(self) -> BackendFault:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         code = self._process.returncode
@@ -199,10 +181,10 @@ class Program:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return self._failure("died", f"it ended with {how}")
 
-    def _failure(self, kind: str, message: str) -> ProgramFailure:
+    def _failure(self, kind: str, message: str) -> BackendFault:
         if kind == "died":
             self._reader.join(1.0)
-        return ProgramFailure(kind, message, self._stderr.decode(errors="replace"))
+        return BackendFault(kind, message, self._stderr.decode(errors="replace"))
 
     def _drain_stderr(self) -> None:
         """Keep the end of standard error; reading on keeps a chatty program from blocking."""

@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from monolith_conformance.testee.process import Program, ProgramFailure
+from monolith_conformance.backend import BackendFault
+from monolith_conformance.testee.process import Program
 from monolith_protos import testee_pb2
 
 PRELUDE = """
@@ -21,12 +22,12 @@ print("about to misbehave", file=sys.stderr, flush=True)
 """
 
 
-def _run(program: str, limit: float = 5.0) -> ProgramFailure:
+def _run(program: str, limit: float = 5.0) -> BackendFault:
     """Send requests to a program until it fails; returns the failure."""
     with Program([sys.executable, "-c", PRELUDE + program], "json", time_limit=limit) as process:
         request = testee_pb2.Request()
         request.op.op = "size"
-        with pytest.raises(ProgramFailure) as caught:
+        with pytest.raises(BackendFault) as caught:
             _ask_three_times(process, request)
         return caught.value
 
@@ -67,7 +68,7 @@ def test_a_program_that_never_reads_ends_at_the_limit() -> None:
     with Program([sys.executable, "-c", "import time; time.sleep(60)"], "json", time_limit=0.5) as process:
         request = testee_pb2.Request()
         request.op.floats = bytes(4_000_000)
-        with pytest.raises(ProgramFailure, match="silent"):
+        with pytest.raises(BackendFault, match="silent"):
             process.exchange(request)
 
 
@@ -83,13 +84,13 @@ def test_a_frame_beyond_the_limit_is_garbage() -> None:
     program = PRELUDE + "sys.stdin.buffer.read(4); os.write(1, b'\\xff' * 8); time.sleep(9)"
     with (
         Program([sys.executable, "-c", program], "protobuf", time_limit=5.0) as process,
-        pytest.raises(ProgramFailure, match="garbage"),
+        pytest.raises(BackendFault, match="garbage"),
     ):
         process.hello("2026.11", "ieee", [])
 
 
 def test_a_command_that_does_not_exist() -> None:
-    with pytest.raises(ProgramFailure, match="start"):
+    with pytest.raises(BackendFault, match="start"):
         Program(["/no/such/program"])
 
 
@@ -97,7 +98,7 @@ def test_another_protocol_is_refused() -> None:
     program = PRELUDE + "r = next(lines()); say(seq=r['seq'], hello={'protocol': 2}); time.sleep(9)"
     with (
         Program([sys.executable, "-c", program], "json") as process,
-        pytest.raises(ProgramFailure, match="no_hello"),
+        pytest.raises(BackendFault, match="no_hello"),
     ):
         process.hello("2026.11", "ieee", [])
 
@@ -107,7 +108,7 @@ def test_nothing_is_left_running_after_close() -> None:
         "import subprocess, sys, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
     )
     process = Program([sys.executable, "-c", program], "json", time_limit=1.0)
-    with pytest.raises(ProgramFailure):
+    with pytest.raises(BackendFault):
         process.exchange(testee_pb2.Request())
     process.close()
     assert process._process.returncode is not None

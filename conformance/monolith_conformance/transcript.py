@@ -1,0 +1,161 @@
+"""What was asked and what was expected, as data: the smallest thing that shows a failure, in any language.
+
+A transcript is a list of steps, each a request and, where the case judged the reply, what it should have been. It is
+written as JSON lines (the encoding of the protocol) and can be replayed against any backend.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from monolith_protos import testee_pb2
+
+from monolith_conformance.bits import first_difference
+from monolith_conformance.testee.jsonlines import from_json, to_json
+from monolith_ref.errors import FormatError
+
+__all__ = ["Mismatch", "Step", "Transcript", "compare_results"]
+
+JUDGED = ("flags", "floats", "ints", "entries", "blob")
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first place where a reply is not what it should be.
+
+    Attributes
+    ----------
+    step : int
+        Number of the request in its transcript.
+    what : str
+        Field of the result and index within it, or what kind of reply came instead.
+    actual, expected : str
+        Both, as bit patterns with their decimal value where they are floats.
+    ulps : int or None
+        Distance on the float32 number line.
+    """
+
+    step: int
+    what: str
+    actual: str
+    expected: str
+    ulps: int | None = None
+
+    def __str__(self) -> str:
+        far = f" ({self.ulps} ulp)" if self.ulps is not None else ""
+        return f"request {self.step}, {self.what}: {self.actual}, expected {self.expected}{far}"
+
+
+@dataclass
+class Step:
+    """One request, the fields of the expected result (None: not judged) and the reply that came."""
+
+    request: testee_pb2.Request
+    expected: testee_pb2.Result | None = None
+    judged: tuple[str, ...] = ()
+    reply: testee_pb2.Reply | None = None
+
+
+@dataclass
+class Transcript:
+    """All steps of one case (of its last example, where it tries many)."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def save(self, path: Path, **header: object) -> None:
+        """Write as JSON lines: a header, then ``{"request": …, "expected": …, "judged": […]}`` a step."""
+        lines = [json.dumps({"format": "monolith-ref transcript", "version": 1, **header}, sort_keys=True)]
+        for step in self.steps:
+            parts = [f'"request":{to_json(step.request)}']
+            if step.expected is not None:
+                parts.append(f'"expected":{to_json(step.expected)}')
+                parts.append(f'"judged":{json.dumps(step.judged)}')
+            lines.append("{" + ",".join(parts) + "}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[Transcript, dict[str, object]]:
+        """A transcript and its header. Raises :class:`~monolith_ref.errors.FormatError` naming the line."""
+        lines = path.read_text().splitlines()
+        try:
+            header = json.loads(lines[0])
+            if header.get("format") != "monolith-ref transcript":
+                raise ValueError("not a transcript")
+        except (ValueError, IndexError, AttributeError) as error:
+            raise FormatError(f"the first line is no header of a transcript: {error}", path=str(path)) from None
+        transcript = cls()
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                transcript.steps.append(_step(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                raise FormatError(f"line {number}: {error}", path=str(path), record=number) from None
+        return transcript, header
+
+
+def _step(data: dict[str, object]) -> Step:
+    request = testee_pb2.Request()
+    from_json(json.dumps(data["request"]), request)
+    step = Step(request)
+    if "expected" in data:
+        step.expected = testee_pb2.Result()
+        from_json(json.dumps(data["expected"]), step.expected)
+        judged = data.get("judged", JUDGED)
+        step.judged = tuple(str(name) for name in judged) if isinstance(judged, Iterable) else JUDGED
+    return step
+
+
+def compare_results(
+    number: int, reply: testee_pb2.Reply, expected: testee_pb2.Result, judged: Iterable[str]
+) -> Mismatch | None:
+    """The first difference between a reply and the expected result, in the ``judged`` fields; None where equal.
+
+    Floats are compared by bits, any NaN equal to any NaN; everything else by value.
+    """
+    kind = reply.WhichOneof("kind")
+    if kind != "result":
+        shown = " ".join(str(getattr(reply, kind)).split()) if kind else ""
+        return Mismatch(number, "reply", f"{kind or 'nothing'} {shown}".strip(), "a result")
+    for name in judged:
+        found, wanted = getattr(reply.result, name), getattr(expected, name)
+        if name == "floats":
+            mismatch = _compare_floats(number, found, wanted)
+        elif name == "blob":
+            mismatch = None if found == wanted else Mismatch(number, name, found.hex(), wanted.hex())
+        else:
+            mismatch = _compare_lists(number, name, list(found), list(wanted))
+        if mismatch is not None:
+            return mismatch
+    return None
+
+
+def _compare_floats(number: int, found: bytes, wanted: bytes) -> Mismatch | None:
+    if len(found) != len(wanted):
+        return Mismatch(number, "floats", f"{len(found) / 4:g} floats", f"{len(wanted) / 4:g} floats")
+    difference = first_difference(np.frombuffer(found, "<f4"), np.frombuffer(wanted, "<f4"))
+    if difference is None:
+        return None
+    return Mismatch(number, f"floats[{difference.index}]", difference.actual, difference.expected, difference.ulps)
+
+
+def _compare_lists(number: int, name: str, found: list[object], wanted: list[object]) -> Mismatch | None:
+    if len(found) != len(wanted):
+        return Mismatch(number, name, f"{len(found)} items", f"{len(wanted)} items")
+    for index, (a, b) in enumerate(zip(found, wanted, strict=True)):
+        if a != b:
+            return Mismatch(number, f"{name}[{index}]", _shown(a), _shown(b))
+    return None
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
