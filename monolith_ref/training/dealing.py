@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from monolith_ref.errors import ArgumentError
 from monolith_ref.features.ragged import Batch
+from monolith_ref.sync.communicator import Communicator
 
-__all__ = ["BatchSource", "deal", "row_range"]
+__all__ = ["BatchSource", "batches_of", "deal", "row_range"]
 
 
 def row_range(rank: int, ranks: int, rows: int) -> tuple[int, int]:
@@ -40,3 +45,34 @@ def deal(source: BatchSource, step: int, rank: int, ranks: int) -> Batch | None:
         return None
     low, high = row_range(rank, ranks, total)
     return source.rows(step, low, high)
+
+
+def batches_of(
+    source: BatchSource | Iterable[Batch], communicator: Communicator, first: int = 0, stop: int | None = None
+) -> Iterator[Batch]:
+    """This rank's batches of steps ``first`` to ``stop`` (None: to the end of the data).
+
+    A BatchSource is dealt by rows. Any other iterable is this rank's own data: all ranks stop before a step that some
+    rank has no batch for (sync_training 4), and batches before ``first`` are passed over.
+    """
+    if isinstance(source, BatchSource):
+        step = first
+        while stop is None or step < stop:
+            batch = deal(source, step, communicator.rank, communicator.size)
+            if batch is None:
+                return
+            yield batch
+            step += 1
+        return
+    own = iter(source)
+    for _ in range(first):
+        next(own, None)
+    step = first
+    while stop is None or step < stop:
+        mine = next(own, None)
+        rows = communicator.allgather(np.array([-1 if mine is None else mine.rows], np.int64), "rows")[:, 0]
+        if mine is None or rows.min() < 0:
+            return
+        before = int(rows[: communicator.rank].sum())
+        yield replace(mine, global_rows=int(rows.sum()), first_row=before)
+        step += 1

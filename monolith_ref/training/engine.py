@@ -1,90 +1,206 @@
 """One synchronous training step and the loop around it. Rule: sync_training 2.2, 5, 6.2.
 
 A step: batch -> ids to owners and rows back (``embeddings.forward``) -> forward and backward of the recorded graph
--> dense gradients reduced -> embedding gradients to owners and updates -> dense update -> ``global_step + 1``.
+-> dense gradients reduced -> embedding gradients to owners -> updates -> dense update -> ``global_step + 1``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
+from monolith_kernels.target import Target
+from monolith_kernels.target import target as make_target
 from numpy.typing import NDArray
 
+from monolith_ref.dense.optimizers import DenseOptimizer
+from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError
 from monolith_ref.features.ragged import Batch
-from monolith_ref.features.tables import Layout, TableSpec
-from monolith_ref.training.dealing import BatchSource
-from monolith_ref.training.observer import Observer, StepResult
+from monolith_ref.features.tables import Layout, TableSpec, assign_columns, plan_tables
+from monolith_ref.sync.communicator import Communicator, SerialCommunicator
+from monolith_ref.sync.dense import DenseReducer
+from monolith_ref.sync.embeddings import ShardedEmbeddings
+from monolith_ref.sync.finite import Finding, NonFiniteGuard
+from monolith_ref.training.clipping import clip_factor
+from monolith_ref.training.dealing import BatchSource, batches_of
+from monolith_ref.training.model import MonolithModel, RecordedModel
+from monolith_ref.training.observer import ForwardResult, Observer, StepResult
+from monolith_ref.training.rows import make_store
 
-if TYPE_CHECKING:
-    from monolith_kernels.target import Target
-
-__all__ = ["Engine", "Reduction"]
+__all__ = ["Engine", "EngineOptions", "Reduction"]
 
 Reduction = Literal["sequential", "sum", "mean", "exact"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How steps are made; the keys of ``training.settings`` that an engine needs.
+
+    Attributes
+    ----------
+    layout : "multi" or "merged"
+        A table per feature, or one for all features of equal configuration (sync_training 2.5).
+    reduction : "sequential", "sum", "mean" or "exact"
+        How gradients of several ranks are joined (sync_training 5).
+    empty_rank0 : bool
+        Rank 0 owns no rows (only for more than 4 ranks).
+    clip_norm : float or None
+        Limit of a rank's own gradient norm; None: no clipping.
+    dense_weight_decay : float
+        Times the variable, added to reduced dense gradients.
+    merge_collisions : bool
+        The quirk of that name: features of a merged table may share ids.
+    grad_wire, dense_wire : "f32" or "f16"
+        How embedding and dense gradients travel.
+    fusion : "none" or "one"
+        Dense gradients travel one by one or as one.
+    skip_allreduce : bool
+        Dense gradients are not reduced.
+    staleness : int
+        Step t reads rows as after update t - 1 - staleness.
+    non_finite : "raise", "propagate" or "skip"
+        What happens to a step with NaN or infinity among its gradients.
+    """
+
+    layout: Layout = "multi"
+    reduction: Reduction = "sequential"
+    empty_rank0: bool = False
+    clip_norm: float | None = None
+    dense_weight_decay: float = 0.0
+    merge_collisions: bool = False
+    grad_wire: Literal["f32", "f16"] = "f32"
+    dense_wire: Literal["f32", "f16"] = "f32"
+    fusion: Literal["none", "one"] = "one"
+    skip_allreduce: bool = False
+    staleness: int = 0
+    non_finite: Literal["raise", "propagate", "skip"] = "raise"
+
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None and self.reduction == "exact":
+            raise ConfigError("training.clip_norm with sync.reduction=exact is not offered; set it to none")
+
+
+@dataclass
+class _Clock:
+    """Wall time of phases of the step in hand."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    since: float = 0.0
+
+    def start(self) -> None:
+        self.since = perf_counter()
+
+    def stop(self, phase: str) -> None:
+        now = perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self.since
+        self.since = now
 
 
 class Engine:
     """A model, its tables and its dense variables on one rank, and the step that moves them.
 
+    ``Engine(model, communicator=..., target=..., layout="merged")``: options may be given as an
+    :class:`EngineOptions` or one by one.
+
     Parameters
     ----------
     model : MonolithModel
         Its ``model_fn`` is called once, with symbolic tensors, and records the graph.
-    communicator : monolith_ref.sync.Communicator or None
+    communicator : Communicator or None
         None: one rank.
     target : Target or None
-        Where kernels run; None: ``target("cpu")``.
-    layout, reduction : see sync_training 2.5 and 5
-    empty_rank0 : bool
-        Rank 0 owns no rows (only for more than 4 ranks).
-    clip_norm : float or None
-        None: the model's ``p.train.clip_norm``... 0 or None there: no clipping.
-    merge_collisions : bool
-        The quirk of that name: features of a merged table may share ids.
+        Where kernels run; None: the CPU.
+    observers : sequence of Observer
+        See :mod:`monolith_ref.training.observer`.
 
     Attributes
     ----------
     global_step : int
         Synchronous steps made.
+    recorded : RecordedModel
     tables : tuple of TableSpec
-    embeddings : monolith_ref.sync.ShardedEmbeddings
-        ``embeddings.tables[name]`` is this rank's part of a table.
-    variables : mapping of name to float32 array (``dense_0/kernel``, ``dense_0/bias`` ...)
-    slots : mapping of name to mapping of slot name to float32 array (``slots["dense_0/kernel"]["accumulator"]``)
-    columns : mapping of feature to (first column, width) in x
+    embeddings : ShardedEmbeddings
+        ``embeddings.tables[name]`` is this rank's part of a table; ``embeddings.wrap`` replaces a stage.
+    columns : dict of feature to (first column, width) in x
+    observers : list of Observer
     """
-
-    global_step: int
-    tables: tuple[TableSpec, ...]
-    embeddings: Any
-    columns: Mapping[str, tuple[int, int]]
 
     def __init__(
         self,
-        model: Any,
+        model: MonolithModel,
+        options: EngineOptions | None = None,
         *,
-        communicator: Any = None,
+        communicator: Communicator | None = None,
         target: Target | None = None,
-        layout: Layout = "multi",
-        reduction: Reduction = "sequential",
-        empty_rank0: bool = False,
-        clip_norm: float | None = None,
-        merge_collisions: bool = False,
         observers: Sequence[Observer] = (),
+        **changes: Any,
     ) -> None:
-        raise NotImplementedError
+        if options is not None and changes:
+            raise ConfigError("give options as one object or one by one, not both")
+        self.options = options if options is not None else EngineOptions(**changes)
+        self.model = model
+        self.communicator: Communicator = communicator if communicator is not None else SerialCommunicator()
+        self.target = target if target is not None else make_target("cpu")
+        self.observers = list(observers)
+        self.global_step = 0
+        self.recorded: RecordedModel = model.record("train", exact=self.options.reduction == "exact")
+        self.tables: tuple[TableSpec, ...] = plan_tables(self.recorded.collection, self.options.layout)
+        self.columns = assign_columns(self.recorded.collection)
+        self.embeddings = self._make_embeddings()
+        self._finish_graph()
+        self._reducer = DenseReducer(
+            self.communicator,
+            self.options.reduction,
+            fusion=self.options.fusion,
+            wire=self.options.dense_wire,
+            skip=self.options.skip_allreduce,
+        )
+        self._guard = NonFiniteGuard(self.communicator, self.options.non_finite)
+        self._clock = _Clock()
+        self._constant_rates = self._rates_if_constant()
+
+    def _make_embeddings(self) -> ShardedEmbeddings:
+        options = self.options
+        return ShardedEmbeddings(
+            self.tables,
+            {spec.name: make_store(spec, self.target, self.model.quirks) for spec in self.tables},
+            self.communicator,
+            columns=self.columns,
+            target=self.target,
+            reduction=options.reduction,
+            grad_wire=options.grad_wire,
+            staleness=options.staleness,
+            empty_rank0=options.empty_rank0,
+            merge_collisions=options.merge_collisions,
+        )
+
+    def _finish_graph(self) -> None:
+        graph, optimizer = self.recorded.graph, self.recorded.spec.optimizer
+        optimizers = {
+            name: DenseOptimizer(
+                self.target,
+                int(np.prod(variable.padded_shape)),
+                variable.optimizer or optimizer,
+                quirks=self.model.quirks.on,
+            )
+            for name, variable in graph.variables.items()
+        }
+        graph.finish(self.target, self.columns, optimizers)
+
+    # Dense state.
 
     @property
-    def variables(self) -> Mapping[str, NDArray[np.float32]]:
-        """Dense variables by name, host arrays (copies where they live on a device)."""
-        raise NotImplementedError
+    def variables(self) -> dict[str, NDArray[np.float32]]:
+        """Dense variables by name, host copies."""
+        return {name: variable.read() for name, variable in self.recorded.graph.variables.items()}
 
     @property
-    def slots(self) -> Mapping[str, Mapping[str, NDArray[np.float32]]]:
-        """Optimizer state of the dense variables: variable name -> state name -> host array."""
-        raise NotImplementedError
+    def slots(self) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Optimizer state of dense variables, host copies: ``slots["dense_0/kernel"]["accumulator"]``."""
+        return {name: variable.read_slots() for name, variable in self.recorded.graph.variables.items()}
 
     def load_dense(
         self,
@@ -92,13 +208,195 @@ class Engine:
         slots: Mapping[str, Mapping[str, NDArray[np.float32]]],
         global_step: int,
     ) -> None:
-        """Set dense variables, their optimizer state and the step (a restore); names and shapes must match."""
-        raise NotImplementedError
+        """Set dense variables, their optimizer state and the step (a restore).
+
+        UnknownNameError for a missing or surplus name, ShapeError for a shape; nothing is set then.
+        """
+        known = self.recorded.graph.variables
+        for name in [*variables, *slots]:
+            if name not in known:
+                raise UnknownNameError(f"the model has no dense variable {name!r}")
+        for name, variable in known.items():
+            if name not in variables or name not in slots:
+                raise UnknownNameError(f"dense variable {name!r} or its optimizer state is missing")
+            if variables[name].shape != variable.shape:
+                raise ShapeError(f"{name}: expected shape {variable.shape}, found {variables[name].shape}")
+        for name, variable in known.items():
+            variable.write(variables[name])
+            variable.write_slots(slots[name])
+        self.global_step = global_step
+
+    def _rates_if_constant(self) -> dict[str, Any] | None:
+        if any(callable(rate) for spec in self.tables for rate in spec.config.learning_rate_fns):
+            return None
+        return {spec.name: spec.config.call_learning_rate_fns(0) for spec in self.tables}
+
+    def learning_rates(self) -> dict[str, Any]:
+        """Rates of this step: table name -> float32 [segments]."""
+        if self._constant_rates is not None:
+            return self._constant_rates
+        return {spec.name: spec.config.call_learning_rate_fns(self.global_step) for spec in self.tables}
+
+    # The step.
 
     def step(self, batch: Batch) -> StepResult:
         """One synchronous step with this rank's rows (all ranks call it together)."""
-        raise NotImplementedError
+        clock, sent_before = self._clock, self._sent()
+        clock.seconds = {}
+        for observer in self.observers:
+            observer.on_batch(self.global_step, batch)
+        forward = self._forward(batch)
+        for observer in self.observers:
+            observer.on_forward(forward)
+        clock.start()
+        graph = self.recorded.graph
+        graph.backward()
+        assert graph.pooled is not None
+        dx = graph.pooled.gradients
+        clock.stop("backward")
+        gradients = self._local_dense()
+        self._clip(batch, dx, gradients)
+        clock.start()
+        loss = self._reduced_loss(batch)
+        reduced = self._reduced_dense(gradients)
+        clock.stop("reduce_dense")
+        self.embeddings.backward(dx)
+        clock.start()
+        if self._guard.admits(self._find_non_finite(reduced), self.global_step):
+            clock.stop("check_finite")
+            self.embeddings.apply(self.learning_rates(), self.global_step)
+            clock.start()
+            self._update_dense(reduced)
+            clock.stop("dense_update")
+        else:
+            self.embeddings.discard()
+        self.global_step += 1
+        result = self._result(forward, loss, dx, reduced, sent_before)
+        for observer in self.observers:
+            observer.on_step(result)
+        return result
+
+    def _forward(self, batch: Batch) -> ForwardResult:
+        graph, clock = self.recorded.graph, self._clock
+        rows = batch.rows
+        graph.begin(rows, float(batch.global_rows if self.options.reduction == "exact" else rows))
+        assert graph.pooled is not None
+        x = graph.pooled.values
+        self.embeddings.forward(batch.ragged, rows, x)
+        clock.start()
+        for name in graph.inputs:
+            if name not in batch.dense:
+                raise UnknownNameError(f"the model reads {name!r}, which the batch does not have")
+            graph.feed(name, batch.dense[name])
+        graph.forward()
+        clock.stop("forward")
+        heads = self.recorded.heads
+        return ForwardResult(
+            step=self.global_step,
+            batch=batch,
+            x=self.target.to_host(x)[:, : graph.pooled.width],
+            columns=self.columns,
+            predictions={head.name: head.prediction.host().reshape(-1) for head in heads},
+        )
+
+    def _local_dense(self) -> dict[str, NDArray[np.float32]]:
+        """This rank's own dense gradients (padded); nothing under ``exact``, where sums stay unrounded."""
+        if self.options.reduction == "exact":
+            return {}
+        return {name: variable.gradient.total() for name, variable in self.recorded.graph.variables.items()}
+
+    def _clip(self, batch: Batch, dx: Any, gradients: dict[str, NDArray[np.float32]]) -> None:
+        if self.options.clip_norm is None:
+            return
+        host = self.target.to_host(dx)
+        factor = clip_factor(self.options.clip_norm, gradients.values(), host, batch.ragged, self.columns)
+        if factor is None:
+            return
+        for name, gradient in gradients.items():
+            gradients[name] = gradient * factor
+        whole = dx.reshape(-1)
+        self.target.dense.scale(whole, float(factor), whole)
+
+    def _reduced_dense(self, gradients: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        variables = self.recorded.graph.variables
+        if self.options.reduction == "exact":
+            partials = {name: variable.gradient.partial() for name, variable in variables.items()}
+            shapes = {name: variable.padded_shape for name, variable in variables.items()}
+            reduced = self._reducer.reduce_exact(partials, shapes)
+        else:
+            reduced = self._reducer.reduce(gradients)
+        decay = np.float32(self.options.dense_weight_decay)
+        if decay:
+            for name, variable in variables.items():
+                reduced[name] = reduced[name] + decay * self.target.to_host(variable.array)
+        return reduced
+
+    def _reduced_loss(self, batch: Batch) -> np.float32:
+        """Losses of all heads, each reduced over the ranks, added in order."""
+        total: np.float32 | None = None
+        for term in self.recorded.spec.loss.terms:
+            if self.options.reduction == "exact":
+                value = self._reducer.reduce_loss_exact(term.partial(), batch.global_rows)
+            else:
+                value = self._reducer.reduce_loss(*term.share())
+            total = value if total is None else np.float32(total + value)
+        assert total is not None
+        return total
+
+    def _find_non_finite(self, reduced: Mapping[str, NDArray[np.float32]]) -> Finding | None:
+        if self.options.non_finite == "propagate":
+            return None
+        found = self.embeddings.find_non_finite()
+        if found is not None:
+            return found
+        variables = self.recorded.graph.variables
+        for name, gradient in reduced.items():
+            flat = variables[name].unpadded(gradient).reshape(-1)
+            if not np.isfinite(flat).all():
+                element = int(np.flatnonzero(~np.isfinite(flat))[0])
+                return Finding(name, element, float(flat[element]))
+        return None
+
+    def _update_dense(self, reduced: Mapping[str, NDArray[np.float32]]) -> None:
+        for name, variable in self.recorded.graph.variables.items():
+            variable.state.update(reduced[name].reshape(-1), self.global_step)
+
+    def _sent(self) -> dict[str, int]:
+        return {what: traffic.sent for what, traffic in self.communicator.traffic.items()}
+
+    def _result(
+        self,
+        forward: ForwardResult,
+        loss: np.float32,
+        dx: Any,
+        reduced: Mapping[str, NDArray[np.float32]],
+        sent_before: Mapping[str, int],
+    ) -> StepResult:
+        graph = self.recorded.graph
+        assert graph.pooled is not None
+        return StepResult(
+            step=forward.step,
+            forward=forward,
+            loss=loss,
+            dx=self.target.to_host(dx)[:, : graph.pooled.width],
+            dense_gradients={name: graph.variables[name].unpadded(part) for name, part in reduced.items()},
+            updated=self.embeddings.updated() if self.observers else {},
+            seconds={**self.embeddings.seconds, **self._clock.seconds},
+            sent_bytes={what: sent - sent_before.get(what, 0) for what, sent in self._sent().items()},
+        )
+
+    # The loop.
 
     def train(self, source: BatchSource | Iterable[Batch], steps: int | None = None) -> int:
-        """Steps until ``global_step`` is ``steps`` or the data ends (on any rank); returns the steps made now."""
-        raise NotImplementedError
+        """Steps until ``global_step`` is ``steps`` or the data ends (on any rank); returns how many were made now."""
+        if steps is not None and steps < 0:
+            raise ConfigError(f"training.steps must not be negative, it is {steps}")
+        first = self.global_step
+        for observer in self.observers:
+            observer.on_start(self)
+        for batch in batches_of(source, self.communicator, first, steps):
+            self.step(batch)
+        self.embeddings.flush()
+        for observer in self.observers:
+            observer.on_end(self)
+        return self.global_step - first

@@ -30,8 +30,6 @@ class ForwardResult:
         Pooled embeddings of all features side by side, in the order of ``columns``.
     columns : mapping of feature name to (first column, width)
     predictions : mapping of head name to float32 [rows]
-    losses : mapping of head name to float32
-        This rank's own sum of per-row terms (not divided).
     """
 
     step: int
@@ -39,7 +37,6 @@ class ForwardResult:
     x: NDArray[np.float32]
     columns: Mapping[str, tuple[int, int]]
     predictions: Mapping[str, NDArray[np.float32]]
-    losses: Mapping[str, np.float32]
 
 
 @dataclass(slots=True)
@@ -60,9 +57,8 @@ class StepResult:
     updated : mapping of table name to int64 [k]
         Fids that this rank, as owner, updated in the step (distinct).
     seconds : mapping of phase to float
-        Wall time of each phase on this rank: ``dedup``, ``exchange_ids``, ``lookup``, ``exchange_rows``, ``pool``,
-        ``forward``, ``backward``, ``reduce_dense``, ``gradient_sums``, ``exchange_gradients``, ``update``,
-        ``dense_update``.
+        Wall time of each phase on this rank: the stages of ``sync.embeddings.STAGES``, and ``forward``, ``backward``,
+        ``reduce_dense``, ``check_finite``, ``dense_update``.
     sent_bytes : mapping of exchange to int
         Bytes that this rank sent to others.
     """
@@ -75,7 +71,6 @@ class StepResult:
     updated: Mapping[str, NDArray[np.int64]]
     seconds: dict[str, float] = field(default_factory=dict)
     sent_bytes: dict[str, int] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 class Observer:
