@@ -37,7 +37,7 @@ __all__ = [
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-_TWO = np.float32(2)
+_HALF = np.float32(0.5)
 _128 = np.float32(128)
 _HIGHEST = np.float32(127)
 _LOWEST = np.float32(-128)
@@ -192,7 +192,7 @@ def _backward_raw(p: Any, q: Any, w: Any, g: Any, scale: Any) -> Any:
 @shared
 def _encode_fixed_r8(q: Any, x: Any) -> Any:
     step = q.r / _128
-    half = step / _TWO
+    half = mul(step, _HALF)
     y = x + half if x >= _ZERO else x - half
     scaled = y / step
     top = _LOWEST if q.fixed_r8_int_overflow and scaled >= _INT_LIMIT else _HIGHEST

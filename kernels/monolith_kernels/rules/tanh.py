@@ -48,12 +48,12 @@ def _scaled_back(x: Any, e: Any, k: Any) -> Any:
     if k == -1:
         return mul(_HALF, x - e) - _HALF
     if k == 1:
-        return -_TWO * (e - (x + _HALF)) if x < -_QUARTER else _ONE + mul(_TWO, x - e)
+        return mul(-_TWO, e - (x + _HALF)) if x < -_QUARTER else _ONE + mul(_TWO, x - e)
     if k <= -2 or k > 56:
         return mul(_power_of_two(k), _ONE - (e - x)) - _ONE
     if k < 23:
-        return _power_of_two(k) * ((_ONE - _power_of_two(-k)) - (e - x))
-    return _power_of_two(k) * ((x - (e + _power_of_two(-k))) + _ONE)
+        return mul(_power_of_two(k), (_ONE - _power_of_two(-k)) - (e - x))
+    return mul(_power_of_two(k), (x - (e + _power_of_two(-k))) + _ONE)
 
 
 @shared
