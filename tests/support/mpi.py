@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import TextIO
 
 import pytest
 
@@ -26,24 +27,28 @@ class Result:
     seconds: float
 
 
-@dataclass(slots=True)
 class Job:
     """A running job; its ranks write ``pid <rank> <pid>`` lines where a test wants to signal them."""
 
-    process: subprocess.Popen[str]
-    since: float
-    lines: list[str] = field(default_factory=list)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-    _reader: threading.Thread | None = None
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self._since = monotonic()
+        self._changed = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(process.stdout, self.lines), daemon=True),
+            threading.Thread(target=self._read, args=(process.stderr, self.errors), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line.rstrip("\n"))
-                self._changed.notify_all()
-        with self._changed:
-            self._changed.notify_all()
+    def _read(self, stream: TextIO, lines: list[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._changed:
+                    lines.append(line.rstrip("\n"))
+                    self._changed.notify_all()
 
     def wait_for(self, prefix: str, count: int = 1, timeout: float = 60.0) -> list[str]:
         """Wait until ``count`` lines beginning with ``prefix`` have come; they, without it."""
@@ -55,7 +60,7 @@ class Job:
                     return found
                 left = until - monotonic()
                 if left <= 0 or self.process.poll() is not None:
-                    raise AssertionError(f"{len(found)} of {count} lines '{prefix}': {self.lines}")
+                    raise AssertionError(f"{len(found)} of {count} lines '{prefix}': {self.lines}{self.errors}")
                 self._changed.wait(min(left, 0.5))
 
     def pids(self, ranks: int) -> dict[int, int]:
@@ -64,17 +69,17 @@ class Job:
 
     def end(self, timeout: float = 60.0) -> Result:
         """Wait for the end of the job; kills it and fails where it does not come."""
-        assert self.process.stderr is not None
-        assert self._reader is not None
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            raise AssertionError(f"the job did not end within {timeout} s: {self.lines}") from None
-        seconds = monotonic() - self.since
-        stderr = self.process.stderr.read()
-        self._reader.join(10)
-        return Result(self.process.returncode, "\n".join(self.lines), stderr, seconds)
+            self.process.wait()
+            raise AssertionError(f"the job did not end within {timeout} s: {self.lines}{self.errors}") from None
+        finally:
+            seconds = monotonic() - self._since
+            for reader in self._readers:
+                reader.join(10)
+        return Result(self.process.returncode, "\n".join(self.lines), "\n".join(self.errors), seconds)
 
 
 def start_ranks(ranks: int, arguments: list[str], env: dict[str, str] | None = None) -> Job:
@@ -93,10 +98,7 @@ def start_ranks(ranks: int, arguments: list[str], env: dict[str, str] | None = N
         env=environment,
         start_new_session=True,
     )
-    job = Job(process, monotonic())
-    job._reader = threading.Thread(target=job._read, daemon=True)
-    job._reader.start()
-    return job
+    return Job(process)
 
 
 def run_ranks(ranks: int, arguments: list[str], timeout: float = 120.0, env: dict[str, str] | None = None) -> Result:
