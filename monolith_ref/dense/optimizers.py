@@ -51,12 +51,12 @@ class DenseOptimizer:
         message = checked_optimizer(optimizer).as_proto()
         rule = message.WhichOneof("type")
         assert rule is not None
-        fields = getattr(message, rule)
-        values = {field.name: getattr(fields, field.name) for field in fields.DESCRIPTOR.fields}
+        config = getattr(message, rule)
+        values = {field.name: value for field, value in config.ListFields() if field.name != "dim_size"}
         self.target = target
         self.size = size
         self.rule = rule
-        self.rate = values.get("learning_rate", 0.0) if rate is None else rate
+        self.rate = getattr(config, "learning_rate", 0.0) if rate is None else rate
         self.layout = RowLayout.of([Segment(size, rules.make(rule, values, quirks))])
         row = aligned_zeros(1, self.layout.width)
         row[0] = self.layout.template()
