@@ -1,7 +1,7 @@
 """Row storage that never moves, aligned arrays, and buffers that only grow.
 
 A table's rows live in address space that is reserved once and touched as it fills, so growing costs nothing and a view
-of the rows stays valid. Where reserving is refused (strict overcommit, an address-space limit) rows are copied on growth.
+of the rows stays valid. Where reserving is refused (strict overcommit, a limit) rows are copied on growth.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def settle(values: F8, elements: I8, limbs: I8) -> Partial:
 
 
 def combine(parts: Sequence[Partial]) -> Partial:
-    """The sum of several ranks' partial sums of the same elements, unrounded; the order of ``parts`` does not matter."""
+    """The sum of several ranks' partial sums of the same elements, unrounded, whatever the order of ``parts``."""
     if len(parts) == 1:
         return parts[0]
     values = np.zeros(len(parts[0].values), np.float64)

@@ -6,6 +6,7 @@ it is not worth it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -69,13 +70,13 @@ _pool = _Pool()
 
 
 def share_bounds(count: int, threads: int, grain: int) -> list[int]:
-    """Bounds of at most ``threads`` nearly equal shares of ``count`` items, each of ``grain`` or more (or one share)."""
+    """Bounds of at most ``threads`` nearly equal shares of ``count`` items, each of ``grain`` or more, or of one share."""
     shares = max(1, min(threads, count // max(grain, 1)))
     return [count * share // shares for share in range(shares + 1)]
 
 
 def run_shares(work: Work, count: int, threads: int, grain: int) -> None:
-    """Call ``work(lo, hi)`` for every share of ``range(count)``; returns when all are done, raises what a share raised."""
+    """Call ``work(lo, hi)`` for every share of ``range(count)``, wait for all, raise what a share raised."""
     if threads <= 1 or count < 2 * grain:
         work(0, count)
         return
@@ -86,7 +87,7 @@ def run_shares(work: Work, count: int, threads: int, grain: int) -> None:
     others = len(bounds) - 2
     _pool.ensure(others)
     done = _Done(others)
-    for lo, hi in zip(bounds[1:-1], bounds[2:], strict=True):
+    for lo, hi in itertools.pairwise(bounds[1:]):
         _pool.queue.put((work, lo, hi, done))
     own: BaseException | None = None
     try:

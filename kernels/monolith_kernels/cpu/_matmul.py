@@ -103,7 +103,10 @@ def transpose(w: F4, out: F4) -> None:
 
 @kernel
 def weight_gradient(x: F4, g: F4, out: F4, lo: int, hi: int) -> None:
-    """Inner rows lo..hi of ``out[k, o] = sum over i ascending of x[i, k] * g[i, o]``; four batch rows, two k at a time."""
+    """Inner rows lo..hi of ``out[k, o] = sum over i ascending of x[i, k] * g[i, o]``.
+
+    Four batch rows and two k at a time.
+    """
     batch, width = g.shape
     four = batch - batch % 4
     for k0 in range(lo, hi, _BLOCK):

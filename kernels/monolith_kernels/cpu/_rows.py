@@ -66,7 +66,7 @@ def find_and_gather(
     lo: int,
     hi: int,
 ) -> int:
-    """Probe a block of ids, asking for each row as its number is known; then copy the block. Returns how many were found."""
+    """Probe a block of ids, asking for each row as its number is known; then copy the block. Returns ids found."""
     shift = shift_of(len(keys))
     wrap = len(keys) // max(1, min(_REGIONS, len(keys) // _SMALLEST_REGION)) - 1
     found = 0

@@ -47,7 +47,10 @@ def split(unique: I8, unique_splits: I8, owner_of: I4, counts: I8, cursor: I8, o
 
 @kernel
 def offsets(order: I4, unique_splits: I8, owner_ends: I8, firsts: I8, starts: I8, widths: I8, out: I8) -> None:
-    """Element offset of each distinct id; ``firsts`` and ``starts`` int64[N, K] are each cell's first position and element."""
+    """Element offset of each distinct id.
+
+    ``firsts`` and ``starts`` int64[N, K] are the first position and element of each (owner, table).
+    """
     for k in range(len(widths)):
         width = widths[k]
         for u in range(unique_splits[k], unique_splits[k + 1]):

@@ -80,7 +80,7 @@ def relu_gradient(g: F4, h: F4, out: F4) -> None:
 
 
 def transpose(w: F4, out: F4) -> None:
-    """``out[o, k] = w[k, o]`` for the part that both have, +0.0 in the rest of ``out``; neither is a view of the other."""
+    """``out[o, k] = w[k, o]`` for the part that both have, +0.0 in the rest of ``out``; they may not overlap."""
     transpose_blocks(w, out)
 
 
@@ -108,7 +108,8 @@ def bias_gradient(g: F4, out: F4) -> None:
 def weight_gradient_exact(x: F4, g: F4, out: F8, error: F8, threads: int = 1) -> None:
     """Sums of the *rounded* products of :func:`weight_gradient` in float64, with what was rounded away.
 
-    ``out`` and ``error``: float64[K, O]. ``error`` is +0.0 exactly where ``out`` is the real sum; other elements need :func:`weight_gradient_limbs`.
+    ``out`` and ``error``: float64[K, O]. ``error`` is +0.0 exactly where ``out`` is the real sum; other elements need
+    :func:`weight_gradient_limbs`.
     """
     run_shares(lambda lo, hi: loops.weight_gradient_exact(x, g, out, error, lo, hi), len(out), threads, _grain(g.size))
 

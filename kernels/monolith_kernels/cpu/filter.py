@@ -2,7 +2,8 @@
 
 State is plain arrays. A hash filter is ``cells`` uint16 (or uint8) of ``total_size + 64`` and ``state`` int64[3] =
 [elements, failures, 0]; a sliding filter is ``cells`` uint16[k, total_size + 64], ``elements`` int64[k] and ``state``
-int64[3] = [head, head_increment, failures]. A cell is ``signature << 4 | count``. ``counts`` int64 are taken modulo 2**32.
+int64[3] = [head, head_increment, failures]. A cell is ``signature << 4 | count``. ``counts`` (int64) are taken modulo
+2**32.
 
 ``options`` are added up: ``IDENTITY_HASH`` takes the position from the id itself instead of its SplitMix64 (golden
 vectors steer collisions so); ``SIGNATURE_HASH`` takes the signature from the hash's high bits (extension

@@ -1,11 +1,11 @@
 """Sums over the ids of a row (combiners), their gradients, and sums of gradients over the occurrences of an id.
 
 Rules: features 2, sync_training 2.2 steps 4 and 5. Everything is float32, strictly in order, one rounding per
-operation, sums from +0.0. Occurrence j belongs to batch row i where ``row_splits[i] <= j < row_splits[i + 1]`` (int64[B + 1]; the
-first entry need not be 0: occurrence numbers may be those of the whole batch). Its vector begins at element
-``offsets[positions[j]]`` of a flat buffer; an offset of -1 (an absent row) reads as +0.0.
+operation, sums from +0.0. Occurrence j belongs to batch row i where ``row_splits[i] <= j < row_splits[i + 1]``
+(int64[B + 1]; the first entry need not be 0: occurrence numbers may be those of the whole batch). Its vector begins at
+element ``offsets[positions[j]]`` of a flat buffer; an offset of -1 (an absent row) reads as +0.0.
 
-Pooled matrices are ``[B, stride]``, C-contiguous; a driver reads or writes their columns ``column`` to ``column + dim``.
+Pooled matrices are ``[B, stride]``, C-contiguous; drivers read or write their columns ``column`` to ``column + dim``.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def sqrtn_gradient(
 
 
 def first_n_gradient(grad: F4, column: int, dim: int, n: int, row_splits: I8, out: F4, out_stride: int) -> None:
-    """Gradient under FirstN: occurrence p of a row gets that of position p (layout of :func:`first_n`), +0.0 beyond n."""
+    """Gradient under FirstN: occurrence p of a row gets that of position p (as :func:`first_n`), +0.0 beyond n."""
     loops.first_n_gradient(grad.reshape(-1), grad.shape[1], column, dim, n, row_splits, out, out_stride)
 
 
@@ -279,7 +279,7 @@ def gradient_limbs(
 ) -> None:
     """Add the terms of some elements of ``out`` to exact accumulators.
 
-    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`. ``limbs``: int64[e, 11]
+    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`. ``limbs`` int64[e, 11]
     (see ``monolith_kernels.reduction``), cleared by the caller before the first call of a batch.
     """
     flat, stride = grad.reshape(-1), grad.shape[1]
@@ -287,5 +287,5 @@ def gradient_limbs(
 
 
 def add_limbs(elements: I8, limbs: I8, all_elements: I8, all_limbs: I8) -> None:
-    """Add accumulators to those of the same elements; ``all_elements`` int64, ascending, holds every entry of ``elements``."""
+    """Add accumulators to those of the same elements; ``all_elements`` int64 is ascending and holds all of ``elements``."""
     _exact.add_limbs(elements, limbs, all_elements, all_limbs)

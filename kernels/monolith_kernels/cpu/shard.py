@@ -1,7 +1,7 @@
 """Dealing distinct ids to owner ranks and putting received ids together. Rule: sync_training 2.2 steps 1 to 3.
 
 The owner of an id is ``id mod N`` with a remainder that is never negative (C++'s would be, and index out of bounds).
-With ``empty_rank0`` and N > 4 it is ``id mod (N - 1) + 1``: rank 0 owns nothing. Counts are host arrays on every target.
+With ``empty_rank0`` and N > 4 it is ``id mod (N - 1) + 1``: rank 0 owns nothing. Counts are host arrays everywhere.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def owners(ids: I8, ranks: int, empty_rank0: bool, out: I4) -> None:
 def split(unique: I8, unique_splits: I8, ranks: int, empty_rank0: bool = False) -> Split:
     """Order distinct ids by (owner, table, first occurrence).
 
-    ``unique`` int64[u] and ``unique_splits`` int64[K + 1] (host) are as ``dedup.unique_tables`` gives them; ranks may be
-    thousands. Returns new arrays.
+    ``unique`` int64[u] and ``unique_splits`` int64[K + 1] (host) are as ``dedup.unique_tables`` gives them; ranks may
+    be thousands. Returns new arrays.
     """
     counts = np.zeros((ranks, len(unique_splits) - 1), np.int64)
     owner_of = np.empty(len(unique), np.int32)
