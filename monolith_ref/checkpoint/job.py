@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 
 from monolith_ref.checkpoint import naming
 from monolith_ref.checkpoint.commit import SetWriter, current_path, verify_file
+from monolith_ref.checkpoint.content import TableContent, shape_of_config, with_expiry_of_first
 from monolith_ref.checkpoint.dense import dense_payloads, read_dense
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, TableEntry, read_manifest
 from monolith_ref.checkpoint.rows import take
-from monolith_ref.checkpoint.shape import RowShape, config_of
+from monolith_ref.checkpoint.sets import table_entry
 from monolith_ref.checkpoint.tables import META_SUFFIX, meta_payload, read_meta, read_multi, read_single, write_rows
 from monolith_ref.errors import CheckpointError
 
@@ -36,37 +36,6 @@ __all__ = ["JobCheckpoint", "TableContent", "latest", "open_checkpoint", "steps"
 PREFIX = "model.ckpt-"
 DENSE_SUFFIX = ".dense"
 MULTI_STEM = "MonolithMultiHashTable_"
-
-
-@dataclass(frozen=True)
-class TableContent:
-    """What this rank holds of one table.
-
-    Attributes
-    ----------
-    name : str
-        ``MonolithHashTable_<suffix>`` without rank (kind single), or the name inside the multi table (kind multi).
-    kind : str
-        ``"single"``: files of its own; ``"multi"``: one pair of files a rank for all tables of this kind.
-    config : bytes
-        Serialised ``EmbeddingHashTableConfig``; must be equal on all ranks.
-    learning_rates : tuple of str
-        ``str()`` of each segment's rate.
-    rows : RowDump
-        This rank's rows in order of row number (``RowStore.export()``).
-    max_ts : int
-        The table's maximum time on this rank (the manifest keeps the maximum over ranks).
-    one_bit_scale : tuple of int
-        Bits of the float32 scale of each one_bit segment.
-    """
-
-    name: str
-    kind: Literal["single", "multi"]
-    config: bytes
-    learning_rates: tuple[str, ...]
-    rows: RowDump
-    max_ts: int
-    one_bit_scale: tuple[int, ...] = ()
 
 
 def write_job_checkpoint(
@@ -96,20 +65,23 @@ def write_job_checkpoint(
     assets = prefix + naming.ASSETS_SUFFIX
     singles = [table for table in tables if table.kind == "single"]
     multis = sorted((table for table in tables if table.kind == "multi"), key=lambda table: table.name.encode())
+    if "multi_expiry_first_table" in quirks:
+        multis = with_expiry_of_first(multis)
     writer = SetWriter(root / (prefix + naming.MANIFEST_SUFFIX), comm, [assets], alone=True)
+    counts: dict[str, int] = {}
     with writer.writing():
         for table in singles:
             sink = writer.sink(f"{assets}/{naming.shard_name(naming.file_stem(table.name), comm.rank, comm.size)}")
-            write_rows(sink, RowShape.of_config(config_of(table.config)), table.rows)
+            counts[table.name] = write_rows(sink, table.shape, table.parts())
             writer.finish(sink)
         if multis:
-            _write_multi(writer, assets, multis, comm)
+            counts |= _write_multi(writer, assets, multis, comm)
         if comm.rank == 0:
             sink = writer.sink(prefix + DENSE_SUFFIX)
             sink.write_payloads(dense_payloads(dense, step))
             writer.finish(sink)
     report = {
-        "tables": [_describe(table) for table in [*singles, *multis]],
+        "tables": [_describe(table, counts[table.name]) for table in [*singles, *multis]],
         "filter": filters,
         "random": dict(random) if random is not None else None,
         "extra": dict(extra) if extra is not None and comm.rank == 0 else {},
@@ -133,36 +105,36 @@ def write_job_checkpoint(
     return writer.target
 
 
-def _describe(table: TableContent) -> list[Any]:
+def _describe(table: TableContent, rows: int) -> dict[str, Any]:
     """What rank 0 needs to know of a rank's table."""
-    scales = [f"{word:08x}" for word in table.one_bit_scale]
-    config, rates = table.config.hex(), list(table.learning_rates)
-    return [table.name, table.kind, config, rates, len(table.rows), table.max_ts, scales]
+    return dataclasses.asdict(table_entry(table, rows))
 
 
-def _write_multi(writer: SetWriter, assets: str, tables: Sequence[TableContent], comm: Communicator) -> None:
+def _write_multi(writer: SetWriter, assets: str, tables: Sequence[TableContent], comm: Communicator) -> dict[str, int]:
     data = writer.sink(f"{assets}/{naming.shard_name(MULTI_STEM, comm.rank, comm.size)}", compressed=True)
-    for table in tables:
-        write_rows(data, RowShape.of_config(config_of(table.config)), table.rows)
+    counts = {table.name: write_rows(data, table.shape, table.parts()) for table in tables}
     writer.finish(data)
     meta = writer.sink(f"{assets}/{naming.shard_name(MULTI_STEM + META_SUFFIX, comm.rank, comm.size)}")
-    meta.write_payloads(meta_payload(table.name, len(table.rows)) for table in tables)
+    meta.write_payloads(meta_payload(name, rows) for name, rows in counts.items())
     writer.finish(meta)
+    return counts
 
 
 def _merge_tables(reports: Sequence[Mapping[str, Any]], target: Path) -> tuple[TableEntry, ...]:
     """One entry a table over all ranks; every rank must hold the same tables of the same configuration."""
     merged: dict[str, TableEntry] = {}
     for rank, report in enumerate(reports):
-        for name, kind, config, rates, rows, max_ts, scales in report["tables"]:
-            entry = TableEntry(name, kind, config, tuple(rates), rows, max_ts, tuple(scales))
-            former = merged.get(name)
+        for item in report["tables"]:
+            rates, scales = tuple(item["learning_rates"]), tuple(item["one_bit_scale"])
+            entry = TableEntry(**{**item, "learning_rates": rates, "one_bit_scale": scales})
+            former = merged.get(entry.name)
             if rank == 0:
-                merged[name] = entry
+                merged[entry.name] = entry
             elif former is None or (former.kind, former.config) != (entry.kind, entry.config):
-                raise CheckpointError(f"rank {rank} holds another table {name} than rank 0", path=str(target))
+                raise CheckpointError(f"rank {rank} holds another table {entry.name} than rank 0", path=str(target))
             else:
-                merged[name] = dataclasses.replace(former, rows=former.rows + rows, max_ts=max(former.max_ts, max_ts))
+                rows, max_ts = former.rows + entry.rows, max(former.max_ts, entry.max_ts)
+                merged[entry.name] = dataclasses.replace(former, rows=rows, max_ts=max_ts)
         if len(report["tables"]) != len(merged):
             raise CheckpointError(f"rank {rank} holds fewer tables than rank 0", path=str(target))
     return tuple(merged[name] for name in sorted(merged, key=str.encode))
@@ -249,7 +221,7 @@ class JobCheckpoint:
     def _walk(
         self, tables: Sequence[TableEntry], rank: int, ranks: int, owner_rule: str
     ) -> Iterator[tuple[str, RowDump]]:
-        wanted = {table.name: RowShape.of_config(config_of(bytes.fromhex(table.config))) for table in tables}
+        wanted = {table.name: shape_of_config(bytes.fromhex(table.config), table.name) for table in tables}
         same = (self.manifest.ranks, self.manifest.owner_rule) == (ranks, owner_rule)
         for path, located in self.paths().items():
             parts = naming.split_shard_name(Path(path).name)

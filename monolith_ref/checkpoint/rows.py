@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -22,12 +23,12 @@ from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.shape import FIELDS, Element, RowShape
 from monolith_ref.table.store import RowDump
 
-__all__ = ["Decoded", "decode", "decode_any", "encode", "has_unknown", "parse_entry", "take"]
+__all__ = ["Decoded", "Encoder", "decode", "decode_any", "has_unknown", "parse_entry", "take"]
 
 CHUNK = 4 << 20
 
 
-def take(rows: RowDump, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> RowDump:
+def take(rows: RowDump, which: NDArray[np.bool_] | NDArray[np.integer[Any]] | slice) -> RowDump:
     """The rows that a mask, numbers or a slice selects."""
     return RowDump(
         rows.ids[which],
@@ -37,24 +38,34 @@ def take(rows: RowDump, which: NDArray[np.bool_] | NDArray[np.int64] | slice) ->
     )
 
 
-def encode(shape: RowShape, rows: RowDump) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
-    """Framed records of ``rows``, a few MiB at a time, with their payload lengths.
+class Encoder:
+    """Makes framed records of rows, a few MiB at a time.
 
     Two buffers alternate: a piece stays valid while the next one is made, not longer.
     """
-    plan, elements, flags = shape.plan
-    step = max(1, CHUNK // shape.row_bound)
-    buffers = [np.empty(min(step, max(len(rows), 1)) * shape.row_bound, np.uint8) for _ in range(2)]
-    for number, begin in enumerate(range(0, len(rows), step)):
-        part = take(rows, slice(begin, begin + step))
-        n = len(part)
-        weights = np.ascontiguousarray(part.weights, np.float32).view(np.uint32).reshape(n, shape.dim)
-        words, ints = shape.pack(part.state, n)
-        lengths = np.empty(n, np.int64)
-        out = buffers[number % 2]
-        times = part.update_time.astype(np.int64)
-        size = records.encode_rows(part.ids, weights, words, ints, times, plan, elements, flags, out, lengths)
-        yield out.data[:size], lengths
+
+    def __init__(self, shape: RowShape) -> None:
+        self.shape = shape
+        self._step = max(1, CHUNK // shape.row_bound)
+        self._buffers: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)] * 2
+        self._turn = 0
+
+    def pieces(self, rows: RowDump) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
+        """``(framed records, payload lengths)`` of these rows."""
+        plan, elements, flags = self.shape.plan
+        for begin in range(0, len(rows), self._step):
+            part = rows if len(rows) <= self._step else take(rows, slice(begin, begin + self._step))
+            n = len(part)
+            weights = np.ascontiguousarray(part.weights, np.float32).view(np.uint32).reshape(n, self.shape.dim)
+            words, ints = self.shape.pack(part.state, n)
+            lengths = np.empty(n, np.int64)
+            self._turn ^= 1
+            if len(self._buffers[self._turn]) < n * self.shape.row_bound:
+                self._buffers[self._turn] = np.empty(n * self.shape.row_bound, np.uint8)
+            out = self._buffers[self._turn]
+            times = part.update_time.astype(np.int64)
+            size = records.encode_rows(part.ids, weights, words, ints, times, plan, elements, flags, out, lengths)
+            yield out.data[:size], lengths
 
 
 @dataclass
@@ -88,6 +99,8 @@ def decode(batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(
     that names file, record, id and segment.
     """
     positions = np.arange(len(batch), dtype=np.int64)[part]
+    if shape.weights_only:
+        return _weights(batch, path, shape, positions)
     arrays = _Arrays(shape, len(positions))
     others = arrays.read(batch, positions, records.TIME_OPTIONAL)
     if others:
@@ -203,6 +216,23 @@ class _Arrays:
         stamps = (self.times & 0xFFFFFFFF).astype(np.uint32)
         rows = RowDump(self.ids, self.weights.view(np.float32), state, stamps)
         return Decoded(self.shape, rows, self.found, positions, self.times)
+
+
+def _weights(batch: RecordBatch, path: Path, shape: RowShape, positions: NDArray[np.int64]) -> Decoded:
+    """Ids and weights of records whatever their state; times are 0."""
+    some = RecordBatch(
+        batch.data, batch.starts[positions], batch.lengths[positions], batch.first + int(positions[0]), batch.offset
+    )
+    arrays = _Arrays(shape, len(positions))
+    for decoded in decode_any(some, path, []):
+        where = decoded.positions
+        if decoded.shape.dim > shape.dim:
+            who = f"id {decoded.rows.ids[0]}: {decoded.shape.dim} weights"
+            raise damage("wrong_width", f"{who}, the table has {shape.dim}", path, *some.place(int(where[0])))
+        arrays.ids[where] = decoded.rows.ids
+        arrays.weights[where, : decoded.shape.dim] = decoded.rows.weights.view(np.uint32)
+        arrays.found[where] = decoded.found
+    return arrays.decoded(positions)
 
 
 def _take_shape(

@@ -15,7 +15,7 @@ from monolith_kernels import records
 from monolith_protos import hash_table_pb2, optimizer_pb2
 from numpy.typing import NDArray
 
-__all__ = ["FIELDS", "NUMBERS", "DumpField", "Element", "RowShape", "StateArrays", "config_of"]
+__all__ = ["FIELDS", "NUMBERS", "DumpField", "Element", "RowShape", "StateArrays"]
 
 Kind = Literal["vector", "scalar", "int"]
 
@@ -98,6 +98,8 @@ class RowShape:
         Per segment its element; None for a rule that dumps nothing (moving_average).
     has_opt, has_time : bool
         Whether records carry ``opt`` and ``last_update_ts_sec`` (the original's and ours do).
+    weights_only : bool
+        A serving table's: reads the weights of records with any state, and no state.
     dims : tuple of int
         Weights per segment where a configuration tells them, else empty.
     """
@@ -107,18 +109,20 @@ class RowShape:
     has_opt: bool = True
     has_time: bool = True
     dims: tuple[int, ...] = field(default=(), compare=False)
+    weights_only: bool = False
 
     @staticmethod
     def of_config(config: hash_table_pb2.EmbeddingHashTableConfig) -> RowShape:
-        """The shape that a training table of this configuration writes."""
+        """The shape that a training table of this configuration writes, or that a serving table reads."""
+        dims = tuple(segment.dim_size for segment in config.entry_config.segments)
+        if config.entry_config.entry_type == hash_table_pb2.EntryConfig.SERVING:
+            return RowShape(sum(dims), (), dims=dims, weights_only=True)
         segments: list[Element | None] = []
-        dims = []
         for segment in config.entry_config.segments:
             rule = segment.opt_config.WhichOneof("type")
             known = rule is not None and rule in NUMBERS
             segments.append(Element.of_rule(rule, segment.dim_size) if known else None)
-            dims.append(segment.dim_size)
-        return RowShape(sum(dims), tuple(segments), dims=tuple(dims))
+        return RowShape(sum(dims), tuple(segments), dims=dims)
 
     @staticmethod
     def of_record(entry: hash_table_pb2.EntryDump) -> RowShape | None:
@@ -202,8 +206,3 @@ class RowShape:
     def __str__(self) -> str:
         elements = ", ".join("-" if element is None else str(element) for element in self.segments)
         return f"{self.dim} weights, [{elements}]"
-
-
-def config_of(data: bytes) -> hash_table_pb2.EmbeddingHashTableConfig:
-    """Parse a serialised table configuration (DecodeError is the caller's to explain)."""
-    return hash_table_pb2.EmbeddingHashTableConfig.FromString(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monolith_ref.checkpoint.commit import Sink
 from monolith_ref.checkpoint.container import RecordFile
 from monolith_ref.checkpoint.damage import damage
-from monolith_ref.checkpoint.rows import Decoded, decode, encode
+from monolith_ref.checkpoint.rows import Decoded, Encoder, decode
 from monolith_ref.checkpoint.shape import RowShape
 from monolith_ref.table.store import RowDump
 
@@ -34,16 +34,21 @@ __all__ = [
 META_SUFFIX = ".meta"
 
 
-def write_rows(sink: Sink, shape: RowShape, rows: RowDump) -> None:
-    """Append rows to a file; a second thread writes what the first has encoded."""
+def write_rows(sink: Sink, shape: RowShape, parts: Iterable[RowDump]) -> int:
+    """Append rows to a file, returns how many; a second thread writes what the first has encoded."""
+    encoder = Encoder(shape)
+    count = 0
     with ThreadPoolExecutor(1) as writer:
         busy = None
-        for framed, lengths in encode(shape, rows):
-            if busy is not None:
-                busy.result()
-            busy = writer.submit(sink.write, framed, lengths)
+        for part in parts:
+            count += len(part)
+            for framed, lengths in encoder.pieces(part):
+                if busy is not None:
+                    busy.result()
+                busy = writer.submit(sink.write, framed, lengths)
         if busy is not None:
             busy.result()
+    return count
 
 
 @dataclass(frozen=True)
