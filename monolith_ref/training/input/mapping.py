@@ -12,7 +12,7 @@ As a TOML file::
     slot = 6              # else 1 + position
     separator = " "       # cells hold several values
 
-or as options (``--columns user_id,genres``, ``--separators genres=' '``): :func:`map_of_options`.
+or from values of one's own: :func:`make_map`.
 """
 
 from __future__ import annotations

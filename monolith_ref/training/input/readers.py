@@ -1,0 +1,205 @@
+"""Readers of log files: CSV and TSV with a header, JSON lines, TFRecord of tf.Example; text may be gzipped. Rule:
+job 1.
+
+Each reader appends the wanted columns of one file to a :class:`~monolith_ref.training.input.cells.Table`. What is
+wrong with a file is a FormatError with its path and record (from 0, without the header); a column that no record
+has is a ConfigError.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from google.protobuf.message import DecodeError
+from monolith_protos.example_pb2 import Example
+
+from monolith_ref.checkpoint.container import RecordFile
+from monolith_ref.errors import ConfigError, FormatError
+from monolith_ref.training.input.cells import Cell, Table, missing_column
+
+__all__ = ["read_files"]
+
+_TYPED = re.compile(r"^(.+):(?:token|token_seq|float|float_seq)$")
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """The file as text, UTF-8 (a byte order mark is dropped), gunzipped if its name ends in .gz; faults become
+    errors."""
+    raw: Any
+    try:
+        raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read: {error.strerror}") from None
+    with raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+        try:
+            yield text
+        except UnicodeDecodeError as error:
+            raise FormatError(f"not UTF-8 text: {error.reason}", path=str(path)) from None
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FormatError(f"not a whole gzip file: {error}", path=str(path)) from None
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read: {error.strerror}") from None
+
+
+def _header(cells: list[str], path: Path, wanted: Sequence[str]) -> list[int]:
+    """Positions of the wanted columns; headers typed as ``name:token`` may be asked for without their type."""
+    typed = [_TYPED.match(cell) for cell in cells]
+    plain = [match.group(1) for match in typed if match] if all(typed) else []
+    names = plain if plain and not all(name in cells for name in wanted) else cells
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FormatError(f"the header names column {twice!r} twice", path=str(path))
+    for name in wanted:
+        if name not in names:
+            raise missing_column(str(path), name, names)
+    return [names.index(name) for name in wanted]
+
+
+def _read_delimited(path: Path, table: Table, delimiter: str) -> None:
+    # Tab-separated logs hold no quoting: a quote is a character like any other.
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    with _text(path) as text:
+        reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
+        rows: list[list[str]] = []
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise FormatError("the file is empty: a header is expected", path=str(path))
+            places = _header(header, path, table.names)
+            for cells in reader:
+                if len(cells) == len(header):
+                    rows.append(cells)
+                elif cells:
+                    raise FormatError(
+                        f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
+                        path=str(path),
+                        record=len(rows),
+                    )
+        except csv.Error as error:
+            raise FormatError(f"line {reader.line_num}: {error}", path=str(path), record=len(rows)) from None
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    table.append_columns([columns[place] for place in places], len(rows))
+
+
+def _json_cell(value: Any, path: Path, record: int, name: str) -> Cell:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, list) and all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in value):
+        return value
+    raise FormatError(
+        f"column {name!r}: expected a text, a number or a list of them, found {json.dumps(value)[:40]}",
+        path=str(path),
+        record=record,
+    )
+
+
+def _read_json_lines(path: Path, table: Table) -> None:
+    columns: list[list[Cell]] = [[] for _ in table.names]
+    seen: set[str] = set()
+    record = 0
+    with _text(path) as text:
+        for line in text:
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise FormatError(f"not JSON: {error}", path=str(path), record=record) from None
+            if not isinstance(value, dict):
+                raise FormatError("expected a JSON object", path=str(path), record=record)
+            seen.update(value)
+            for name, cells in zip(table.names, columns, strict=True):
+                cells.append(_json_cell(value.get(name), path, record, name))
+            record += 1
+    _finish(path, table, columns, record, seen)
+
+
+def _example_cell(feature: Any, path: Path, record: int, name: str) -> Cell:
+    kind = feature.WhichOneof("kind")
+    if kind is None:
+        return None
+    values = list(getattr(feature, kind).value)
+    if kind == "bytes_list":
+        try:
+            values = [value.decode() for value in values]
+        except UnicodeDecodeError:
+            raise FormatError(f"column {name!r}: not UTF-8 text", path=str(path), record=record) from None
+    return values[0] if len(values) == 1 else values
+
+
+def _read_records(path: Path, table: Table) -> None:
+    if not path.is_file():
+        raise ConfigError(f"{path}: cannot read: there is no such file")
+    columns: list[list[Cell]] = [[] for _ in table.names]
+    seen: set[str] = set()
+    example = Example()
+    record = 0
+    for batch in RecordFile(path).batches():
+        for k in range(len(batch)):
+            try:
+                example.ParseFromString(batch.payload(k))
+            except DecodeError:
+                raise FormatError("not a tf.Example", path=str(path), record=record) from None
+            features = example.features.feature
+            seen.update(features)
+            for name, cells in zip(table.names, columns, strict=True):
+                cells.append(_example_cell(features[name], path, record, name) if name in features else None)
+            record += 1
+    _finish(path, table, columns, record, seen)
+
+
+def _finish(path: Path, table: Table, columns: list[list[Cell]], rows: int, seen: set[str]) -> None:
+    if rows:
+        for name in table.names:
+            if name not in seen:
+                raise missing_column(str(path), name, sorted(seen))
+    table.append_columns(columns, rows)
+
+
+_READERS: dict[str, Callable[[Path, Table], None]] = {
+    ".csv": lambda path, table: _read_delimited(path, table, ","),
+    ".tsv": lambda path, table: _read_delimited(path, table, "\t"),
+    ".tab": lambda path, table: _read_delimited(path, table, "\t"),
+    ".inter": lambda path, table: _read_delimited(path, table, "\t"),
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json_lines,
+    ".tfrecord": _read_records,
+    ".tfrecords": _read_records,
+}
+
+
+def _reader(path: Path) -> Callable[[Path, Table], None]:
+    inner = path.with_suffix("") if path.suffix == ".gz" else path
+    reader = _READERS.get(inner.suffix)
+    if reader is None or (reader is _read_records and inner is not path):
+        raise ConfigError(f"{path}: the name must end in {', '.join(_READERS)} (text formats also in .gz)")
+    return reader
+
+
+def read_files(paths: Sequence[str | Path], columns: Sequence[str]) -> Table:
+    """The wanted columns of all files, in the order given. ConfigError without files or rows."""
+    if not paths:
+        raise ConfigError("no input file was given")
+    readers = [(Path(path), _reader(Path(path))) for path in paths]
+    table = Table(columns)
+    for path, reader in readers:
+        table.begin_file(str(path))
+        reader(path, table)
+    if not table.rows:
+        raise ConfigError(f"{', '.join(str(path) for path in paths)}: there are no rows")
+    return table
