@@ -70,7 +70,7 @@ _pool = _Pool()
 
 
 def share_bounds(count: int, threads: int, grain: int) -> list[int]:
-    """Bounds of at most ``threads`` nearly equal shares of ``count`` items, each of ``grain`` or more, or of one share."""
+    """Bounds of at most ``threads`` nearly equal shares of ``count`` items, each of ``grain`` or more, or one share."""
     shares = max(1, min(threads, count // max(grain, 1)))
     return [count * share // shares for share in range(shares + 1)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from monolith_kernels.arrays import I4, I8
@@ -81,7 +83,7 @@ def firsts_of_regions(values: I8, table: I4, firsts: I4, lo: int, hi: int, mine:
     wrap = region_size - 1
     for s in range(lo * region_size, hi * region_size):
         table[s] = -1
-    count = 0
+    count: Any = 0
     for i in range(len(values)):
         region = np.int64(splitmix64(values[i]) >> shift) // region_size
         mine[count] = i

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from monolith_kernels.arrays import F4, F8, I4, I8
@@ -31,7 +33,7 @@ def gradient_sums(
         source = i * stride + column
         factor = scale[i] if scaled else np.float32(1.0)
         for j in range(splits[i], splits[i + 1]):
-            slot = np.int64(positions[j])
+            slot: Any = np.int64(positions[j])
             target = targets[slot]
             if slot >= first_new:
                 first_new = slot + 1
@@ -70,7 +72,7 @@ def gradient_sums_exact(
         source = i * stride + column
         factor = scale[i] if scaled else np.float32(1.0)
         for j in range(splits[i], splits[i + 1]):
-            slot = np.int64(positions[j])
+            slot: Any = np.int64(positions[j])
             target = targets[slot]
             if slot >= first_new:
                 first_new = slot + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from monolith_kernels.arrays import I4, I8
@@ -77,7 +79,7 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
     regions = len(counts)
     size = len(keys) // regions
     wrap = size - 1
-    count = len(absent)
+    count: Any = len(absent)
     if hi - lo < regions:
         count = 0
         for k in range(len(absent)):
@@ -90,7 +92,7 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
             ahead = np.int64(splitmix64(later) >> shift)
             prefetch_read(keys, ahead)
             prefetch_read(rows, ahead)
-        k = np.int64(mine[c]) if hi - lo < regions else c
+        k: Any = np.int64(mine[c]) if hi - lo < regions else np.int64(c)
         position = absent[k]
         key = ids[position]
         slot = np.int64(splitmix64(key) >> shift)

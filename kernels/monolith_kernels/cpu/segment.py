@@ -279,13 +279,13 @@ def gradient_limbs(
 ) -> None:
     """Add the terms of some elements of ``out`` to exact accumulators.
 
-    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`. ``limbs`` int64[e, 11]
-    (see ``monolith_kernels.reduction``), cleared by the caller before the first call of a batch.
+    ``elements`` int64[e], ascending: flat elements of the ``out`` of :func:`gradient_sums_exact`. ``limbs``
+    int64[e, 11] (see ``monolith_kernels.reduction``), cleared by the caller before the first call of a batch.
     """
     flat, stride = grad.reshape(-1), grad.shape[1]
     sums.gradient_limbs(flat, stride, column, dim, row_splits, positions, scale, targets, elements, limbs)
 
 
 def add_limbs(elements: I8, limbs: I8, all_elements: I8, all_limbs: I8) -> None:
-    """Add accumulators to those of the same elements; ``all_elements`` int64 is ascending and holds all of ``elements``."""
+    """Add accumulators to those of the same elements; ``all_elements`` is ascending and holds all of ``elements``."""
     _exact.add_limbs(elements, limbs, all_elements, all_limbs)
