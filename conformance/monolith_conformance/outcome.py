@@ -66,6 +66,7 @@ class RunSummary:
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
     selection: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
 
     def count(self, status: str) -> int:
         """Number of outcomes of that status."""
