@@ -12,10 +12,18 @@ from monolith_ref.model_dump.engine_model import (
     dump_model,
     record_model,
 )
+from monolith_ref.model_dump.file import Dump, parse_dump, read_dump
+from monolith_ref.model_dump.inputs import Dataset, DatasetInitHook, DatasetInitializerHook
+from monolith_ref.model_dump.notices import DumpWarning
 from monolith_ref.model_dump.recorder import Recorder
 from monolith_ref.model_dump.stand_ins import ExportContext, Graph, Ragged, Receiver, Tensor
 
 __all__ = [
+    "Dataset",
+    "DatasetInitHook",
+    "DatasetInitializerHook",
+    "Dump",
+    "DumpWarning",
     "EngineFeature",
     "EngineModel",
     "EngineSlice",
@@ -27,5 +35,7 @@ __all__ = [
     "Recorder",
     "Tensor",
     "dump_model",
+    "parse_dump",
+    "read_dump",
     "record_model",
 ]

@@ -1,56 +1,268 @@
-"""Records a model while it is built, writes and reads its dump. Rule: model_dump 7."""
+"""Records a model while it is built, writes and reads its dump. Rule: model_dump 7.
+
+Every member checks first and changes then: a call that raises leaves recorder and graph as they were.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from monolith_protos import model_dump_pb2
-from monolith_ref.model_dump.stand_ins import ExportContext, Graph
+from monolith_protos import graph_pb2, model_dump_pb2
+
+from monolith_ref.errors import ConfigError, DumpError, StateError
+from monolith_ref.model_dump import arguments, inputs, model_record, params
+from monolith_ref.model_dump.canonical import canonical_bytes
+from monolith_ref.model_dump.config_lists import ConfigLists
+from monolith_ref.model_dump.file import Dump, read_dump
+from monolith_ref.model_dump.graphs import Slicer, parse_graph
+from monolith_ref.model_dump.heads import arrange_heads
+from monolith_ref.model_dump.notices import warn
+from monolith_ref.model_dump.stand_ins import MODES, ExportContext, Graph, Ragged, Tensor
 
 __all__ = ["Recorder"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+SUB_MODEL_TYPES = ("ps", "dense")
 
 
-class Recorder:
-    """One recorder per model; ``compat="original"`` does as the original's newest revision, faults included."""
+class Recorder(ConfigLists):
+    """One recorder per model.
 
-    def __init__(self, enable: bool = True, *, compat: str = "clean", strict: bool = False) -> None:
+    Parameters
+    ----------
+    enable : bool
+        False: nothing is recorded, and ``dump`` writes nothing.
+    compat : {"clean", "original"}
+        ``"original"`` does as the original's newest revision, faults included (model_dump 6), but for those that execute data.
+    strict : bool
+        Arguments that no field can hold are errors rather than warnings.
+    feature_slots : mapping of str to int
+        The feature list: which slot a feature's name has.
+    tob_env : bool
+        Features known by slot only are called ``fc_slot_<n>``.
+
+    Attributes
+    ----------
+    parser_type : str or None
+        Which parser reads the input files.
+    """
+
+    def __new__(cls, *_: Any, compat: str = "clean", **__: Any) -> Recorder:
+        if cls is Recorder and compat == "original":
+            from monolith_ref.model_dump.original import OriginalRecorder
+
+            return object.__new__(OriginalRecorder)
+        return object.__new__(cls)
+
+    def __init__(
+        self,
+        enable: bool = True,
+        *,
+        compat: str = "clean",
+        strict: bool = False,
+        feature_slots: Mapping[str, int] | None = None,
+        tob_env: bool = False,
+    ) -> None:
+        if compat not in ("clean", "original"):
+            raise ConfigError(f"compat is 'clean' or 'original', not {compat!r}")
+        super().__init__()
         self.enable = enable
+        self.compat = compat
+        self.strict = strict
         self.parser_type: str | None = None
+        self.feature_slots = dict(feature_slots or {})
+        self.tob_env = tob_env
+        self._places = threading.local()
+        self._first_graph = Graph()
+        self._params: set[str] = set()
+        self._run_config: str | None = None
+        self._user_params: list[str] = []
+        self._models: dict[str, model_record.Model] = {}
+        self._sub_models: dict[str, dict[str, model_dump_pb2.ProtoModel]] = {kind: {} for kind in SUB_MODEL_TYPES}
+        self._helpers: dict[str, Slicer] = {}
+        self._foreign = model_dump_pb2.ModelDump()
+
+    # Where it records ------------------------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The current graph of this thread."""
+        stack = getattr(self._places, "graphs", None)
+        return stack[-1] if stack else self._first_graph
 
     @contextmanager
     def recording(self, graph: Graph) -> Iterator[Graph]:
         """Make ``graph`` the current one (nestable, per thread)."""
-        yield graph
+        if not isinstance(graph, Graph):
+            raise ConfigError(f"a Graph is needed, not a {type(graph).__name__}")
+        stack = self._places.__dict__.setdefault("graphs", [])
+        stack.append(graph)
+        try:
+            yield graph
+        finally:
+            stack.pop()
+
+    @property
+    def export_context(self) -> ExportContext | None:
+        """The context of the export that is under way."""
+        found: tuple[int, ExportContext] | None = getattr(self._places, "export", None)
+        return None if found is None else found[1]
 
     @contextmanager
     def exporting(self, mode: int | str, context: ExportContext) -> Iterator[ExportContext]:
-        """Enter an export context (not nestable)."""
-        yield context
+        """Enter an export (modes NONE, STANDALONE, DISTRIBUTED; not nestable, per thread)."""
+        number = MODES.get(mode) if isinstance(mode, str) else mode
+        if number not in MODES.values():
+            raise ConfigError(f"an export mode is one of {', '.join(MODES)}, not {mode!r}")
+        if self.export_context is not None:
+            raise StateError("an export is under way already")
+        self._places.export = (number, context)
+        try:
+            yield context
+        finally:
+            self._places.export = None
+
+    @property
+    def need_record(self) -> bool:
+        """Whether anything is recorded in the current graph."""
+        return bool(self.enable and not self.graph.dry_run)
+
+    @property
+    def model_dump(self) -> model_dump_pb2.ProtoModel:
+        """The record of the current graph."""
+        return self.graph.record
+
+    def add_config(self, text: str) -> None:
+        """Keep the run configuration (JSON; only ``verify`` looks at it)."""
+        if not isinstance(text, str):
+            raise DumpError(f"the run configuration is a {type(text).__name__}, no text", kind="bad_value")
+        self._run_config = text
+
+    def get_config(self) -> str | None:
+        """The run configuration; None if there is none."""
+        return self._run_config
+
+    def add_user_params(self, names: Sequence[str]) -> None:
+        """Keep the names of the settings that the user changed."""
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise DumpError(f"user params are a list of names, not {names!r}", kind="bad_value")
+        self._user_params = list(names)
+
+    def get_user_params(self) -> list[str]:
+        """A copy of the names."""
+        return list(self._user_params)
+
+    # Recorded functions ----------------------------------------------------------------------------------------------
 
     def record_feature(self, function: F) -> F:
-        """Wrap the function that creates a feature column (parameters by the names of FeatureColumn's fields)."""
-        raise NotImplementedError
+        """Wrap the function that creates a feature column; its parameters are named as FeatureColumn's fields."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            bound = arguments.bind(function, args, kwargs)
+            if not self.need_record:
+                return function(*bound.args, **bound.kwargs)
+            column, notices = model_record.feature_column(bound, self._name_of_slot, strict=self.strict)
+            result = function(*bound.args, **bound.kwargs)
+            for text in notices:
+                warn("unrecorded_argument", text)
+            known = [other for other in self.model_dump.features if other.feature_name == column.feature_name]
+            if not known:
+                self.model_dump.features.append(column)
+            elif known[0] != column:
+                warn("duplicate_feature", f"'{column.feature_name}' is recorded with other values already")
+            return result
+
+        return cast(F, wrapper)
 
     def record_slice(self, function: F) -> F:
-        """Wrap the function that looks up an embedding slice; it returns a tensor or a list of them."""
-        raise NotImplementedError
+        """Wrap the function that looks up an embedding slice; it returns a tensor, or a list or tuple of them."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            bound = arguments.bind(function, args, kwargs)
+            if not self.need_record:
+                return function(*bound.args, **bound.kwargs)
+            record, notices = model_record.embedding_slice(bound, strict=self.strict)
+            result = function(*bound.args, **bound.kwargs)
+            record.output_tensor_names.extend(model_record.tensor_names(result, "an embedding slice"))
+            for text in notices:
+                warn("unrecorded_argument", text)
+            self._note(result)
+            self.model_dump.emb_slices.append(record)
+            return result
+
+        return cast(F, wrapper)
 
     def record_receiver(self, function: F) -> F:
-        """Wrap ``serving_input_receiver_fn``."""
-        raise NotImplementedError
+        """Wrap ``serving_input_receiver_fn``; a second call replaces what the first recorded."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if self.need_record:
+                message = inputs.receiver_message(result, self.parser_type)
+                pair = result if isinstance(result, tuple) else (result.features, result.receiver_tensors)
+                self._note(*pair)
+                self.model_dump.serving_input_receiver_fn.CopyFrom(message)
+            return result
+
+        return cast(F, wrapper)
+
+    def _name_of_slot(self, slot: int) -> str:
+        for name, number in self.feature_slots.items():
+            if number == slot:
+                return name
+        return f"{'fc_' if self.tob_env else ''}slot_{slot}"
+
+    def _note(self, *values: Any) -> None:
+        """Give every tensor among the values a node in the current graph."""
+        for value in values:
+            if isinstance(value, Tensor | Ragged):
+                self.graph.note(value)
+            elif isinstance(value, Mapping):
+                self._note(*value.values())
+            elif isinstance(value, list | tuple):
+                self._note(*value)
+
+    # Parameters and optimizer ----------------------------------------------------------------------------------------
 
     def record_params(self, model: Any) -> list[str]:
-        """Decide which attributes of ``model`` are kept."""
-        raise NotImplementedError
+        """Choose which attributes of ``model`` are kept: its own ones, no property is evaluated."""
+        own = vars(model)
+        skipped = params.SKIPPED | {"layout_dict"}
+        names = params.attribute_names(own, own.__getitem__, skipped)
+        self._params = set(names)
+        return names
+
+    def get_params_bytes(self, model: Any) -> bytes | None:
+        """The chosen attributes as JSON (field 1006); None where nothing is recorded."""
+        if not self.need_record:
+            return None
+        own = vars(model)
+        chosen = {name: own[name] for name in sorted(self._params & own.keys())}
+        return params.params_json(chosen, own.get("_layout_dict", own.get("layout_dict")))
+
+    def add_optimizer(self, optimizer: Any) -> None:
+        """Record the dense optimizer: its class and its own plain attributes, as JSON (field 1007)."""
+        if self.need_record:
+            self.model_dump.typed_optimizer = params.optimizer_json(optimizer)
+
+    # Model and input functions ---------------------------------------------------------------------------------------
 
     def add_input_fn(self, results: Any) -> None:
-        """Record features, or (features, label)."""
-        raise NotImplementedError
+        """Record what the input function returned: features, or (features, label)."""
+        if self.need_record:
+            message = inputs.input_message(results, self.graph, self.parser_type)
+            self._note(results)
+            self._note(self.graph.item_pools)
+            self.model_dump.input_fn.CopyFrom(message)
 
     def add_model_fn(
         self,
@@ -63,21 +275,248 @@ class Recorder:
         head_name: Any = None,
         is_classification: Any = None,
     ) -> None:
-        """Record what the model function returned."""
-        raise NotImplementedError
+        """Record what the model function returned, and the graph as it is now."""
+        if not self.need_record:
+            return
+        stored = model_record.mode_of(mode)
+        graph = self.graph
+        model_record.check_hooks(graph)
+        heads = arrange_heads(label, pred, head_name, is_classification)
+        message = model_record.model_fn_message(self.model_dump, graph, features, heads, loss)
+        outputs = model_record.extra_outputs(graph)
+        signatures = self._signature_messages(graph)
+        typed = b"" if model is None else self.get_params_bytes(model)
+        known = self._models.get(stored)
+        if mode == "eval" and known is not None and known.mode == "train":
+            warn("eval_ignored", "a record made in mode train is kept")
+            return
+        self._note(features, label, loss, pred, graph.losses, graph.export_outputs, graph.summaries)
+        record = graph.record
+        record.model_fn.CopyFrom(message)
+        model_record.replace_repeated(record.extra_output, outputs)
+        model_record.replace_repeated(record.signature, signatures)
+        record.save_slice_info.clear()
+        record.save_slice_info.update(graph.save_slice_info)
+        if typed:
+            record.typed_params = typed
+        self._store(stored, mode, graph)
 
-    def add_optimizer(self, optimizer: Any) -> None:
-        """Record the dense optimizer."""
-        raise NotImplementedError
+    def _store(self, stored: str, mode: str, graph: Graph) -> None:
+        graph_def = model_record.graph_def_of(graph)
+        self._models[stored] = model_record.Model(graph.record, canonical_bytes(graph_def), mode)
+        self._helpers.pop(stored, None)
+
+    def parse_input_fn_result(self, result: Any) -> tuple[Any, Any, list[Any]]:
+        """Record an input function's result; returns features, label and the hooks that initialise the input."""
+        hook: Any
+        if isinstance(result, inputs.Dataset):
+            hook = inputs.DatasetInitializerHook(result)
+            result = result.next_element(self.graph)
+        else:
+            if isinstance(result, tuple) and len(result) != 2:
+                raise DumpError(f"{len(result)} values where (features, label) belong", kind="bad_value")
+            if not self.graph.initializers:
+                raise DumpError("nothing initialises the input", kind="missing_initializer")
+            hook = inputs.DatasetInitHook(self.graph.initializers[0])
+        self.add_input_fn(result)
+        features, label = result if isinstance(result, tuple) else (result, None)
+        return features, label, [hook]
+
+    # Signatures and sub-models ---------------------------------------------------------------------------------------
+
+    def _signature_messages(self, graph: Graph) -> list[model_dump_pb2.Signature]:
+        context = self.export_context
+        if context is None:
+            return []
+        return [
+            model_dump_pb2.Signature(
+                name=item.name,
+                inputs={key: tensor.name for key, tensor in item.inputs.items()},
+                outputs={key: tensor.name for key, tensor in item.outputs.items()},
+            )
+            for item in context.signatures(graph)
+        ]
+
+    def add_signature(self, proto: model_dump_pb2.ProtoModel, graph: Graph) -> None:
+        """Put the signatures of ``graph`` in the current export into ``proto``; nothing outside of an export."""
+        if self.export_context is not None:
+            model_record.replace_repeated(proto.signature, self._signature_messages(graph))
+
+    def restore_signature(self, proto: model_dump_pb2.ProtoModel, graph: Graph) -> None:
+        """Put the signatures of ``proto`` into the current export; nothing outside of an export.
+
+        Raises
+        ------
+        DumpError
+            ``unresolved_name``: a tensor whose node ``graph`` lacks.
+        """
+        context = self.export_context
+        if context is None:
+            return
+        nodes = {node.name for node in model_record.graph_def_of(graph).node}
+        found = []
+        for item in proto.signature:
+            maps = []
+            for names in (item.inputs, item.outputs):
+                tensors = {key: Tensor(name, "float32", None) for key, name in sorted(names.items())}
+                for tensor in tensors.values():
+                    if tensor.node not in nodes:
+                        raise DumpError(f"signature '{item.name}': no node of {tensor.name}", kind="unresolved_name")
+                maps.append(tensors)
+            found.append((item.name, *maps))
+        for name, inputs_of, outputs_of in found:
+            context.add_signature(graph, name, inputs_of, outputs_of)
+
+    def add_sub_model(self, sub_model_type: str, name: str, graph: Graph) -> None:
+        """Store a sub-graph with its signatures; other bytes under the same name replace it."""
+        self._check_type(sub_model_type)
+        if not self.need_record:
+            return
+        message = model_dump_pb2.ProtoModel(graph_def=canonical_bytes(model_record.graph_def_of(graph)))
+        message.signature.extend(self._signature_messages(graph))
+        self._sub_models[sub_model_type][name] = message
+
+    def restore_sub_model(self, sub_model_type: str) -> None:
+        """Put every stored graph of a type into the current export, with its signatures; nothing outside of one."""
+        self._check_type(sub_model_type)
+        context = self.export_context
+        if context is None:
+            return
+        parsed = {name: parse_graph(proto.graph_def) for name, proto in self._sub_models[sub_model_type].items()}
+        for name, graph_def in parsed.items():
+            graph = context.sub_graph(name) if sub_model_type == "ps" else context.dense_sub_graph(name)
+            graph.graph_def = graph_def
+            self.restore_signature(self._sub_models[sub_model_type][name], graph)
+
+    def sub_models(self, sub_model_type: str) -> dict[str, model_dump_pb2.ProtoModel]:
+        """Stored sub-models of a type by name."""
+        self._check_type(sub_model_type)
+        return dict(self._sub_models[sub_model_type])
+
+    @staticmethod
+    def _check_type(sub_model_type: str) -> None:
+        if sub_model_type not in SUB_MODEL_TYPES:
+            raise DumpError(f"a sub-model is 'ps' or 'dense', not {sub_model_type!r}", kind="unknown_sub_model_type")
+
+    # File ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def modes(self) -> list[str]:
+        """Which models there are: ``train``, ``infer``."""
+        return [mode for mode in ("train", "infer") if mode in self._models]
+
+    def to_lists(self) -> model_dump_pb2.ModelDump:
+        """The three configuration lists alone, as a message."""
+        out = model_dump_pb2.ModelDump()
+        self._fill_lists(out)
+        return out
+
+    def to_message(self) -> model_dump_pb2.ModelDump:
+        """Everything recorded, as one message.
+
+        Raises
+        ------
+        DumpError
+            ``no_train``.
+        """
+        if "train" not in self._models:
+            raise DumpError("no model was recorded in mode train", kind="no_train")
+        out = model_dump_pb2.ModelDump()
+        out.CopyFrom(self._foreign)
+        for mode in self.modes:
+            out.model_dump[mode].CopyFrom(self._models[mode].message())
+        if self._run_config is not None:
+            out.run_config = self._run_config
+        out.user_params.extend(self._user_params)
+        self._fill_lists(out)
+        for name, proto in self._sub_models["ps"].items():
+            out.ps_sub_model_dump[name].CopyFrom(proto)
+        for name, proto in self._sub_models["dense"].items():
+            out.dense_sub_model_dump[name].CopyFrom(proto)
+        return out
 
     def dump(self, fname: str | PathLike[str]) -> bool:
-        """Write the file; False where recording is off."""
-        raise NotImplementedError
+        """Write the file in canonical form, replaced as a whole; False (and no file) where recording is off."""
+        if not self.enable:
+            return False
+        Dump(self.to_message()).write(fname)
+        return True
 
     def load(self, fname: str | PathLike[str]) -> None:
-        """Read a file and replace everything recorded."""
-        raise NotImplementedError
+        """Read a file and replace everything recorded.
+
+        Raises
+        ------
+        DumpError
+            ``empty_file``, ``malformed``, ``no_train``, ``no_graph``, ``bad_graph``; nothing is changed then.
+        """
+        message = read_dump(fname).message
+        models = {}
+        for mode in ("train", "infer"):
+            if mode in message.model_dump:
+                models[mode] = model_record.loaded_model(message.model_dump[mode], mode)
+        for proto in (*message.ps_sub_model_dump.values(), *message.dense_sub_model_dump.values()):
+            model_record.checked_graph(proto.graph_def, "a sub-model")
+        self._models = models
+        self._helpers = {}
+        self._run_config = message.run_config or None
+        self._user_params = list(message.user_params)
+        self._take_lists(message)
+        self._sub_models = {
+            "ps": model_record.copies(message.ps_sub_model_dump),
+            "dense": model_record.copies(message.dense_sub_model_dump),
+        }
+        self._foreign = model_record.foreign_part(message)
 
     def get_proto_model(self, mode: str) -> model_dump_pb2.ProtoModel:
-        """The record of a mode."""
-        raise NotImplementedError
+        """The record of a mode (``eval`` is kept with ``train``).
+
+        Raises
+        ------
+        DumpError
+            ``missing_mode``.
+        """
+        return self._model(mode).record
+
+    def _model(self, mode: str) -> model_record.Model:
+        found = self._models.get(model_record.mode_of(mode))
+        if found is None:
+            raise DumpError(f"there is no model of mode '{mode}'", kind="missing_mode")
+        return found
+
+    def graph_def(self, mode: str) -> graph_pb2.GraphDef:
+        """A copy of the graph of a mode."""
+        return parse_graph(self._model(mode).graph_def)
+
+    def get_graph_helper(self, mode: str) -> Slicer:
+        """A read-only slicer over the graph of a mode, made once per mode."""
+        model = self._model(mode)
+        stored = model_record.mode_of(mode)
+        if stored not in self._helpers:
+            self._helpers[stored] = Slicer(parse_graph(model.graph_def), model.record.save_slice_info)
+        return self._helpers[stored]
+
+    def restore_params(self) -> dict[str, Any] | None:
+        """The parameters of train in a new dict, with ``layout_dict`` always; None if there are none.
+
+        Raises
+        ------
+        DumpError
+            ``forbidden_global``, ``malformed_pickle``, ``bad_layout``.
+        """
+        record = self.get_proto_model("train")
+        if record.typed_params:
+            return params.read_params_json(record.typed_params)
+        if record.params:
+            return params.restored(params.read_params(record.params)[0])
+        return None
+
+    def restore_optimizer(self) -> dict[str, Any] | None:
+        """Class name and fields of train's optimizer, inert; None if there is none."""
+        record = self.get_proto_model("train")
+        if record.typed_optimizer:
+            return dict(json.loads(record.typed_optimizer.decode("utf-8")))
+        if record.optimizer:
+            found = params.read_optimizer(record.optimizer)[0]
+            return {"class": getattr(found, "class_name", None), "fields": getattr(found, "state", found)}
+        return None

@@ -1,4 +1,4 @@
-"""What a recorder sees of a graph: tensors, ragged tensors, graphs and export contexts without values. Rule: model_dump 7.1."""
+"""What a recorder sees of a graph: tensors, graphs, export contexts, all without values. Rule: model_dump 7.1."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monolith_protos import graph_pb2, model_dump_pb2
+
 from monolith_ref.errors import DumpError
 
 __all__ = [
@@ -115,6 +116,17 @@ class Graph:
     save_slice_info: dict[str, bytes] = field(default_factory=dict)
     record: model_dump_pb2.ProtoModel = field(default_factory=model_dump_pb2.ProtoModel)
     placeholders: dict[str, list[Tensor]] = field(default_factory=dict, repr=False)
+    given: set[str] = field(default_factory=set, repr=False)
+    helper: Any = field(default=None, repr=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Which attributes were set from outside: the original asks whether ``dry_run`` is there, not for its value.
+        if "given" in self.__dict__:
+            self.given.add(name)
+        object.__setattr__(self, name, value)
+
+    def __post_init__(self) -> None:
+        self.given = {"dry_run"} if self.dry_run else set()
 
     def placeholder(self, name: str, dtype: str = "float32", shape: Iterable[int | None] | None = (None,)) -> Tensor:
         """A tensor of this graph; its node is made when the graph is asked for. ``name`` may lack the port."""
