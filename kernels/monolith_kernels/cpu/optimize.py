@@ -33,7 +33,7 @@ from monolith_kernels.rules.halves import stochastic
 from monolith_kernels.rules.initializers import RandomUniform, uniform
 from monolith_kernels.threads import run_shares
 
-__all__ = ["compensate", "export_rows", "import_rows", "init_rows", "update"]
+__all__ = ["compensate", "drawn_elements", "export_rows", "import_rows", "init_rows", "update"]
 
 _AHEAD = 14
 _CHUNK = 1 << 16

@@ -24,7 +24,7 @@ from monolith_kernels.rules.compensation import compensated
 from monolith_kernels.rules.halves import stochastic
 from monolith_kernels.rules.initializers import RandomUniform, uniform
 
-__all__ = ["compensate", "export_rows", "import_rows", "init_rows", "update"]
+__all__ = ["compensate", "drawn_elements", "export_rows", "import_rows", "init_rows", "update"]
 
 _CHUNK = 1 << 20
 
