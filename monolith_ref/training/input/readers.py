@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, Literal, TextIO, cast
 
 from google.protobuf.message import DecodeError
 from monolith_protos.example_pb2 import Example
@@ -35,20 +35,18 @@ _TYPED = re.compile(r"^(.+):(?:token|token_seq|float|float_seq)$")
 def _text(path: Path) -> Iterator[TextIO]:
     """The file as text, UTF-8 (a byte order mark is dropped), gunzipped if its name ends in .gz; faults become
     errors."""
-    raw: Any
     try:
-        raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+        with (
+            gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw,
+            io.TextIOWrapper(cast(BinaryIO, raw), encoding="utf-8-sig", newline="") as text,
+        ):
+            yield text
+    except UnicodeDecodeError as error:
+        raise FormatError(f"not UTF-8 text: {error.reason}", path=str(path)) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FormatError(f"not a whole gzip file: {error}", path=str(path)) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot read: {error.strerror}") from None
-    with raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-        try:
-            yield text
-        except UnicodeDecodeError as error:
-            raise FormatError(f"not UTF-8 text: {error.reason}", path=str(path)) from None
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise FormatError(f"not a whole gzip file: {error}", path=str(path)) from None
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot read: {error.strerror}") from None
 
 
 def _header(cells: list[str], path: Path, wanted: Sequence[str]) -> list[int]:
@@ -67,7 +65,7 @@ def _header(cells: list[str], path: Path, wanted: Sequence[str]) -> list[int]:
 
 def _read_delimited(path: Path, table: Table, delimiter: str) -> None:
     # Tab-separated logs hold no quoting: a quote is a character like any other.
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     with _text(path) as text:
         reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
         rows: list[list[str]] = []
