@@ -38,7 +38,7 @@ class Settings:
         self._ignored = dict(ignored or {})
         for key, (text, origin) in texts.items():
             try:
-                self._values[key] = KEYS[key].read(text)
+                self._values[key] = None if (text, origin) == ("", DEFAULT) else KEYS[key].parse(text)
             except ValueError as error:
                 raise ConfigError(f"{_source(key, origin)}: {key} must be {error}, not {text!r}") from None
         self._check()
@@ -182,7 +182,8 @@ def _read_original(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]
         other = chosen.setdefault(one.key, one)
         if other.text != one.text:
             raise ConfigError(
-                f"{other.variable} and {one.variable} contradict each other: {one.key} would be {other.text} and {one.text}"
+                f"{other.variable} and {one.variable} contradict each other: "
+                f"{one.key} would be {other.text} and {one.text}"
             )
     return {key: (one.text, one.variable) for key, one in chosen.items()}
 
