@@ -54,6 +54,9 @@ def _fields() -> tuple[dict[str, int], dict[str, tuple[DumpField, ...]]]:
 NUMBERS, FIELDS = _fields()
 """Rule name → number of its member in the dump's oneof; rule name → fields of its message in wire order."""
 
+_NEVER_KEPT = frozenset([("dynamic_wd_adagrad", "last_update_step")])
+"""Fields that a message has and no arithmetic does."""
+
 
 @dataclass(frozen=True)
 class Element:
@@ -65,7 +68,8 @@ class Element:
     @staticmethod
     def of_rule(rule: str, dim: int) -> Element:
         """The element of a segment of ``dim`` floats."""
-        return Element(rule, tuple(dim if f.kind == "vector" else 1 for f in FIELDS[rule]))
+        counts = [dim if f.kind == "vector" else int((rule, f.name) not in _NEVER_KEPT) for f in FIELDS[rule]]
+        return Element(rule, tuple(counts))
 
     @staticmethod
     def of_message(message: optimizer_pb2.SingleOptimizerDump) -> Element | None:
