@@ -101,6 +101,8 @@ class DirectBackend(Backend):
         except MonolithRefError as error:
             reply.error.kind = type(error).__name__
             reply.error.message = str(error)
+        except BackendFault:
+            raise
         except Exception as error:
             raise BackendFault("raised", f"{type(error).__name__}: {error}") from error
         return reply
