@@ -164,7 +164,8 @@ def _raw_accumulator(update: RowUpdate) -> tuple[str, F32, F32]:
         for group in groups:
             total = np.zeros_like(w)
             for occurrence in group:
-                accumulator = accumulator + occurrence.gradient * occurrence.gradient
+                square: F32 = occurrence.gradient * occurrence.gradient
+                accumulator = accumulator + square
                 total = total + occurrence.gradient
             if update.settings.reduction == "mean":
                 total = total / np.float32(update.ranks)

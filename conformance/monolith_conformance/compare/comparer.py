@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from monolith_conformance.compare.causes import Causes
 from monolith_conformance.compare.difference import Difference, differing
 from monolith_conformance.compare.digests import DataDigest, LossDigest, head_digest
+from monolith_conformance.compare.head import EngineHead
 from monolith_conformance.compare.path_b import PathB, StepTruth, owner_of
+from monolith_conformance.compare.probe import LookedUp
 from monolith_conformance.compare.results import Finding, StepRecord
 from monolith_conformance.oracle.sync import StepValues
 from monolith_conformance.oracle.sync_rules import take_rows
@@ -70,7 +72,7 @@ class Comparer(Observer):
         self.moved = np.zeros(path_b.universe.count, np.bool_)
         self.data = DataDigest(with_slot)
         self.losses = LossDigest()
-        self.looked_up: dict[str, tuple[NDArray[np.int64], F32]] | None = None
+        self._looked_up: LookedUp | None = None
         self._empty_rank0 = empty_rank0
         self._activations_only = activations_only
         self._differences: list[Difference] = []
@@ -89,17 +91,21 @@ class Comparer(Observer):
     def on_batch(self, step: int, batch: Batch) -> None:
         """Path B's forward and backward of the same rows, before the engine looks anything up."""
         self._differences, self._difference_count = [], 0
-        self.looked_up = None
+        self._looked_up = None
         self._record = StepRecord(step, features=len(self.path_b.features))
         self._values = self.path_b.forward(batch)
         self._causes.begin(step, batch)
+
+    def on_rows(self, looked_up: LookedUp) -> None:
+        """The rows that this rank received for its ids, from :func:`~monolith_conformance.compare.probe.watch_rows`."""
+        self._looked_up = looked_up
 
     def on_forward(self, forward: ForwardResult) -> None:
         """Looked-up rows, x and p."""
         started = perf_counter()
         values = self._truth()
-        if self.looked_up is not None:
-            self._compare_looked_up(forward.step)
+        if self._looked_up is not None:
+            self._compare_looked_up(self._looked_up)
         self._compare_columns("x", forward, forward.x, values.x)
         if not self._activations_only:
             for prediction in forward.predictions.values():
@@ -129,13 +135,10 @@ class Comparer(Observer):
         assert self._values is not None
         return self._values
 
-    def _compare_looked_up(self, step: int) -> None:
+    def _compare_looked_up(self, looked_up: LookedUp) -> None:
         """Rows as this rank received them, before pooling: a wrong answer names its id."""
-        assert self.looked_up is not None
-        for feature, name in enumerate(self.path_b.features):
-            if name not in self.looked_up:
-                continue
-            fids, rows = self.looked_up[name]
+        for feature, fids, rows in looked_up:
+            name = self.path_b.features[feature]
             positions = self.path_b.universe.positions(feature, fids)
             wanted = take_rows(self.path_b.oracle.rows.w, positions)
             wrong = differing(rows, wanted)
@@ -282,7 +285,7 @@ class Comparer(Observer):
         record.distinct = len(truth.before.positions)
         record.occurrences = sum(len(c.values) for part in truth.parts for c in part.ragged.values())
         record.phases = dict(result.seconds)
-        record.sent = dict(result.sent_bytes)
+        record.sent = {what: n for what, n in result.sent_bytes.items() if not what.startswith("compare:")}
         record.oracle_seconds = self.path_b.seconds
         self.losses.add(result.loss)
         if self.communicator.rank == 0:
@@ -309,19 +312,3 @@ class Comparer(Observer):
         everyone.sort(key=lambda finding: finding.difference.order())
         self.records.append(self._record)
         raise ComparisonStopped(self._record.step, everyone[:FIRST], total)
-
-
-class EngineHead:
-    """One dense layer of the engine by the names that digests use."""
-
-    def __init__(self, engine: Any, number: int) -> None:
-        self.kernel: F32 = engine.variables[f"dense_{number}/kernel"]
-        self.bias: F32 = engine.variables[f"dense_{number}/bias"]
-        self.kernel_accumulator: F32 = engine.slots[f"dense_{number}/kernel"]["accumulator"]
-        self.bias_accumulator: F32 = engine.slots[f"dense_{number}/bias"]["accumulator"]
-
-    @classmethod
-    def layers(cls, engine: Any) -> list[EngineHead]:
-        """All layers, in order."""
-        count = sum(name.endswith("/kernel") for name in engine.variables)
-        return [cls(engine, number) for number in range(count)]
