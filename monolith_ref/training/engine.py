@@ -20,11 +20,12 @@ from monolith_ref.dense.optimizers import DenseOptimizer
 from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError
 from monolith_ref.features.ragged import Batch
 from monolith_ref.features.tables import Layout, TableSpec, assign_columns, plan_tables
+from monolith_ref.learning_rate import LrProfile
 from monolith_ref.sync.communicator import Communicator, SerialCommunicator
 from monolith_ref.sync.dense import DenseReducer
 from monolith_ref.sync.embeddings import ShardedEmbeddings
 from monolith_ref.sync.finite import Finding, NonFiniteGuard
-from monolith_ref.training.clipping import clip_factor
+from monolith_ref.training.clipping import clip_factor, exact_norm, local_norm
 from monolith_ref.training.dealing import BatchSource, batches_of
 from monolith_ref.training.model import MonolithModel, RecordedModel
 from monolith_ref.training.observer import ForwardResult, Observer, StepResult
@@ -48,17 +49,19 @@ class EngineOptions:
     empty_rank0 : bool
         Rank 0 owns no rows (only for more than 4 ranks).
     clip_norm : float or None
-        Limit of a rank's own gradient norm; None: no clipping.
+        Limit of a rank's own gradient norm (``exact``: of the norm over all ranks); None: no clipping.
     dense_weight_decay : float
         Times the variable, added to reduced dense gradients.
     merge_collisions : bool
-        The quirk of that name: features of a merged table may share ids.
+        The quirk of that name, also without the model having it: features of a merged table may share ids.
     grad_wire, dense_wire : "f32" or "f16"
         How embedding and dense gradients travel.
     fusion : "none" or "one"
         Dense gradients travel one by one or as one.
     skip_allreduce : bool
         Dense gradients are not reduced.
+    lr_profile : "plain" or "rewritten"
+        Arithmetic of learning-rate schedules (entry 5.2).
     staleness : int
         Step t reads rows as after update t - 1 - staleness.
     non_finite : "raise", "propagate" or "skip"
@@ -75,12 +78,9 @@ class EngineOptions:
     dense_wire: Literal["f32", "f16"] = "f32"
     fusion: Literal["none", "one"] = "one"
     skip_allreduce: bool = False
+    lr_profile: LrProfile = "plain"
     staleness: int = 0
     non_finite: Literal["raise", "propagate", "skip"] = "raise"
-
-    def __post_init__(self) -> None:
-        if self.clip_norm is not None and self.reduction == "exact":
-            raise ConfigError("training.clip_norm with sync.reduction=exact is not offered; set it to none")
 
 
 @dataclass
@@ -160,7 +160,8 @@ class Engine:
         )
         self._guard = NonFiniteGuard(self.communicator, self.options.non_finite)
         self._clock = _Clock()
-        self._constant_rates = self._rates_if_constant()
+        varying = any(callable(rate) for spec in self.tables for rate in spec.config.learning_rate_fns)
+        self._constant_rates = None if varying else self._rates(0)
 
     def _make_embeddings(self) -> ShardedEmbeddings:
         options = self.options
@@ -174,7 +175,7 @@ class Engine:
             grad_wire=options.grad_wire,
             staleness=options.staleness,
             empty_rank0=options.empty_rank0,
-            merge_collisions=options.merge_collisions,
+            merge_collisions=options.merge_collisions or "merge_collisions" in self.model.quirks,
         )
 
     def _finish_graph(self) -> None:
@@ -226,16 +227,13 @@ class Engine:
             variable.write_slots(slots[name])
         self.global_step = global_step
 
-    def _rates_if_constant(self) -> dict[str, Any] | None:
-        if any(callable(rate) for spec in self.tables for rate in spec.config.learning_rate_fns):
-            return None
-        return {spec.name: spec.config.call_learning_rate_fns(0) for spec in self.tables}
+    def _rates(self, step: int) -> dict[str, Any]:
+        profile = self.options.lr_profile
+        return {spec.name: spec.config.call_learning_rate_fns(step, profile) for spec in self.tables}
 
     def learning_rates(self) -> dict[str, Any]:
         """Rates of this step: table name -> float32 [segments]."""
-        if self._constant_rates is not None:
-            return self._constant_rates
-        return {spec.name: spec.config.call_learning_rate_fns(self.global_step) for spec in self.tables}
+        return self._rates(self.global_step) if self._constant_rates is None else self._constant_rates
 
     # The step.
 
@@ -254,11 +252,8 @@ class Engine:
         assert graph.pooled is not None
         dx = graph.pooled.gradients
         clock.stop("backward")
-        gradients = self._local_dense()
-        self._clip(batch, dx, gradients)
-        clock.start()
         loss = self._reduced_loss(batch)
-        reduced = self._reduced_dense(gradients)
+        reduced = self._reduced_dense(batch, dx)
         clock.stop("reduce_dense")
         self.embeddings.backward(dx)
         clock.start()
@@ -299,37 +294,39 @@ class Engine:
             predictions={head.name: head.prediction.host().reshape(-1) for head in heads},
         )
 
-    def _local_dense(self) -> dict[str, NDArray[np.float32]]:
-        """This rank's own dense gradients (padded); nothing under ``exact``, where sums stay unrounded."""
-        if self.options.reduction == "exact":
-            return {}
-        return {name: variable.gradient.total() for name, variable in self.recorded.graph.variables.items()}
-
-    def _clip(self, batch: Batch, dx: Any, gradients: dict[str, NDArray[np.float32]]) -> None:
-        if self.options.clip_norm is None:
-            return
-        host = self.target.to_host(dx)
-        factor = clip_factor(self.options.clip_norm, gradients.values(), host, batch.ragged, self.columns)
-        if factor is None:
-            return
-        for name, gradient in gradients.items():
-            gradients[name] = gradient * factor
-        whole = dx.reshape(-1)
-        self.target.dense.scale(whole, float(factor), whole)
-
-    def _reduced_dense(self, gradients: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    def _reduced_dense(self, batch: Batch, dx: Any) -> dict[str, NDArray[np.float32]]:
+        """Dense gradients (padded) over all ranks; they and ``dx`` are clipped on the way."""
         variables = self.recorded.graph.variables
+        limit, ragged = self.options.clip_norm, batch.ragged
         if self.options.reduction == "exact":
             partials = {name: variable.gradient.partial() for name, variable in variables.items()}
             shapes = {name: variable.padded_shape for name, variable in variables.items()}
             reduced = self._reducer.reduce_exact(partials, shapes)
+            if limit is not None:
+                host = self.target.to_host(dx)
+                norm = exact_norm(self.communicator, reduced.values(), host, ragged, self.columns)
+                reduced = self._clipped(clip_factor(limit, norm), reduced, dx)
         else:
-            reduced = self._reducer.reduce(gradients)
+            own = {name: variable.gradient.total() for name, variable in variables.items()}
+            if limit is not None:
+                norm = local_norm(own.values(), self.target.to_host(dx), ragged, self.columns)
+                own = self._clipped(clip_factor(limit, norm), own, dx)
+            reduced = self._reducer.reduce(own)
         decay = np.float32(self.options.dense_weight_decay)
         if decay:
             for name, variable in variables.items():
                 reduced[name] = reduced[name] + decay * self.target.to_host(variable.array)
         return reduced
+
+    def _clipped(
+        self, factor: np.float32 | None, gradients: dict[str, NDArray[np.float32]], dx: Any
+    ) -> dict[str, NDArray[np.float32]]:
+        """The gradients times ``factor`` (None: as they are); ``dx`` is scaled in place."""
+        if factor is None:
+            return gradients
+        whole = dx.reshape(-1)
+        self.target.dense.scale(whole, float(factor), whole)
+        return {name: gradient * factor for name, gradient in gradients.items()}
 
     def _reduced_loss(self, batch: Batch) -> np.float32:
         """Losses of all heads, each reduced over the ranks, added in order."""
