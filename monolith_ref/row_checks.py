@@ -62,10 +62,6 @@ def check_fields(owner: str, config: Mapping[str, Any], defaults: Mapping[str, A
     for name in ("epsilon", "warmup_steps"):
         if checked.get(name, 0) < 0:
             raise ConfigError(f"{owner}: {name} must be at least 0, got {checked[name]!r}")
-    if owner == "random_uniform":
-        low, high = (checked.get(name, defaults[name]) for name in ("minval", "maxval"))
-        if low > high:
-            raise ConfigError(f"random_uniform: minval must be at most maxval, got {low!r} and {high!r}")
     return checked
 
 

@@ -1,7 +1,7 @@
 """Naive truth of the row arithmetic: one screenful per rule, nothing shared with the kernels.
 
 A rule module has ``DEFAULTS`` (config fields with their proto defaults), ``initial(config, dim)`` and
-``update(profile, config, quirks, w, state, g, lr, step)``, which takes one row (1-D float32 arrays) and returns a new one.
+``update(profile, config, quirks, w, state, g, lr, step)``: one row (1-D float32 arrays) in, a new one out.
 :func:`update` below is the front door: it fills in defaults and rounds config numbers to float32.
 """
 

@@ -1,6 +1,6 @@
 """What the oracle computes with: float32 arrays and a fused multiply-add by rational arithmetic.
 
-``madd`` is the only operation that depends on the profile: ``ieee`` rounds the product and the sum, ``avx`` rounds once.
+``madd`` alone depends on the profile: ``ieee`` rounds the product and the sum, ``avx`` rounds once.
 """
 
 from __future__ import annotations

@@ -16,12 +16,14 @@ def initial(config: dict[str, Any], dim: int) -> dict[str, Any]:
 
 
 def direction(profile: str, config: dict[str, Any], w: Array, g: Array) -> Array:
-    return madd(profile, D(F(config["weight_decay_factor"])), w.astype(D), g.astype(D))
+    dx: Array = madd(profile, D(F(config["weight_decay_factor"])), w.astype(D), g.astype(D))
+    return dx
 
 
 def moved(profile: str, rate: Any, w: Array, n: Array, dx: Array) -> Array:
     eta = D(F(rate)) / (np.sqrt(n) + F(1)).astype(D)
-    return madd(profile, -eta, dx, w.astype(D)).astype(F)
+    out: Array = madd(profile, -eta, dx, w.astype(D)).astype(F)
+    return out
 
 
 def update(profile: str, config: dict[str, Any], quirks: set[str], w: Array, state: dict[str, Any], g: Array,
