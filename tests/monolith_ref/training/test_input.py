@@ -1,0 +1,338 @@
+"""Real logs: maps, hashing, labels, readers and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monolith_protos.example_pb2 import Example
+
+from monolith_ref.checkpoint.container import frame
+from monolith_ref.errors import ArgumentError, ConfigError, FormatError
+from monolith_ref.training.input.hashing import fids_of_texts, fnv1a64, hash_texts
+from monolith_ref.training.input.label import parse_label
+from monolith_ref.training.input.mapping import InputMap, load_map, make_map
+from monolith_ref.training.input.source import LogSource, open_logs
+from monolith_ref.training.order import row_order
+
+MAP = make_map(["user", {"name": "genres", "separator": " "}], "rating >= 4")
+
+Write = Callable[[str, str | bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def put(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return put
+
+
+def example(**columns: list[str] | list[int] | list[float]) -> bytes:
+    message = Example()
+    for name, values in columns.items():
+        feature = message.features.feature[name]
+        if isinstance(values[0], str):
+            feature.bytes_list.value.extend(v.encode() for v in values if isinstance(v, str))
+        elif isinstance(values[0], int):
+            feature.int64_list.value.extend(v for v in values if isinstance(v, int))
+        else:
+            feature.float_list.value.extend(values)  # type: ignore[arg-type]
+    return frame(message.SerializeToString())
+
+
+def read(path: Path, input_map: InputMap = MAP) -> LogSource:
+    return open_logs([path], input_map, batch_size=2)
+
+
+# Hashing.
+
+
+def test_hashes_of_the_specification() -> None:
+    assert [hex(h)[2:] for h in hash_texts(["", "a", "196", "été"]).tolist()] == [
+        "c3817c016ba4ff30",
+        "5f29c2aadd9b8527",
+        "deda7bbc87fe7a56",
+        "912898b890924257",
+    ]
+
+
+@settings(derandomize=True, max_examples=50, deadline=None)
+@given(st.lists(st.binary(max_size=20), max_size=12))
+def test_fnv_equals_the_loop(texts: list[bytes]) -> None:
+    def one(text: bytes) -> int:
+        h = 0xCBF29CE484222325
+        for byte in text:
+            h = ((h ^ byte) * 0x100000001B3) & (2**64 - 1)
+        return h
+
+    assert fnv1a64(texts).tolist() == [one(text) for text in texts]
+
+
+def test_fids_carry_slot_and_48_bits_of_the_hash() -> None:
+    (fid,) = fids_of_texts(["196"], 5).tolist()
+    assert fid == (5 << 48) | 0x7BBC87FE7A56
+    with pytest.raises(ArgumentError, match="slot"):
+        fids_of_texts(["a"], 1 << 15)
+
+
+# Labels.
+
+
+def evaluate(text: str, **columns: list[float] | list[str]) -> list[float]:
+    rows = len(next(iter(columns.values())))
+    expression = parse_label(text)
+    return expression.evaluate(lambda name, kind: np.array(columns[name], float if kind == "number" else object), rows).tolist()  # fmt: skip # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a >= 4", [0, 1, 1]),
+        ("a > 4", [0, 0, 1]),
+        ("a<=4.0", [1, 1, 0]),
+        ("4 < a", [0, 0, 1]),
+        ("a == 3 or a == 5", [1, 0, 1]),
+        ("not a == 3", [0, 1, 1]),
+        ("a >= 4 and b < 0", [0, 1, 0]),
+        ("not (a >= 4 and b < 0) and a != 3", [0, 0, 1]),
+        ("a", [3, 4, 5]),
+        ("`a`", [3, 4, 5]),
+        ("b > -1e-1", [1, 0, 1]),
+        ("c == 'x'", [1, 0, 0]),
+        ('c != "x"', [0, 1, 1]),
+        ("(a > 3) == (b > 0)", [0, 0, 1]),
+    ],
+)
+def test_label_expressions(text: str, expected: list[float]) -> None:
+    assert evaluate(text, a=[3, 4, 5], b=[1, -1, 1], c=["x", "y", "4"]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "4", "a >=", "a >= 4 4", "a = 4", "(a", "a >= 4 >= 2", "'x'", "a and 'x'", "c > 'x'", "a ; b", "1 == 'x'",
+        "__import__('os')", "a.__class__()", "a + 1", "not", "a if b else c", "- a",
+    ],
+)  # fmt: skip
+def test_label_expressions_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="label"):
+        parse_label(text)
+
+
+# Maps.
+
+
+def test_maps_from_toml(write: Write) -> None:
+    path = write(
+        "map.toml",
+        'label = "rating >= 4"\n[[columns]]\nname = "user"\n[[columns]]\nname = "genres"\nslot = 9\nseparator = "|"\n',
+    )
+    loaded = load_map(path)
+    assert [(c.name, c.slot, c.separator) for c in loaded.columns] == [("user", 1, None), ("genres", 9, "|")]
+    assert loaded.digest() != MAP.digest()
+    assert loaded.digest() == load_map(path).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label = 'a'", "columns is missing"),
+        ("columns = ['a']", "label is missing"),
+        ("columns = ['a']\nlabel = 'b'\nslots = 1", "unknown key 'slots'"),
+        ("columns = ['a', 'a']\nlabel = 'b'", "same name"),
+        ("columns = [{name = 'a', slot = 2}, 'b']\nlabel = 'b'", "same slot"),
+        ("columns = [{name = 'a', slot = 0}]\nlabel = 'b'", "slot must be"),
+        ("columns = [{name = 'a', slot = true}]\nlabel = 'b'", "slot must be"),
+        ("columns = [{name = 'a', sep = ' '}]\nlabel = 'b'", "nearest known one is 'separator'"),
+        ("columns = [{name = 'a', separator = ''}]\nlabel = 'b'", "separator"),
+        ("columns = [{slot = 2}]\nlabel = 'b'", "name"),
+        ("columns = []\nlabel = 'b'", "non-empty"),
+        ("columns = ['a']\nlabel = 'b >'", "label expression"),
+        ("columns = [", "not TOML"),
+    ],
+)
+def test_maps_that_are_wrong_name_file_and_key(write: Write, text: str, message: str) -> None:
+    path = write("map.toml", text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_map(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_absent_map(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_map(tmp_path / "none.toml")
+
+
+# Readers.
+
+
+def contents(source: LogSource) -> tuple[list[int], list[list[int]], list[float]]:
+    data = source.data
+    return (
+        data.ragged["user"].values.tolist(),
+        [data.ragged["genres"].row(i).tolist() for i in range(data.rows)],
+        data.label.tolist(),
+    )
+
+
+def expected() -> tuple[list[int], list[list[int]], list[float]]:
+    return (
+        fids_of_texts(["7", "8", "7"], 1).tolist(),
+        [fids_of_texts(["Comedy", "Drama"], 2).tolist(), [], fids_of_texts(["Drama", "Drama"], 2).tolist()],
+        [1.0, 0.0, 1.0],
+    )
+
+
+def test_all_formats_give_the_same_rows(write: Write) -> None:
+    csv = "user,rating,genres\n7,4,Comedy Drama\n8,3.5,\n7,5,Drama  Drama\n"
+    tsv = csv.replace(",", "\t")
+    typed = tsv.replace("user\trating\tgenres", "user:token\trating:float\tgenres:token_seq")
+    rows = [
+        {"user": 7, "rating": 4, "genres": ["Comedy", "Drama"]},
+        {"user": "8", "rating": 3.5, "genres": None},
+        {"user": "7", "rating": "5", "genres": "Drama Drama", "more": 1},
+    ]
+    lines = "\n".join(json.dumps(row) for row in rows) + "\n\n"
+    records = (
+        example(user=[7], rating=[4.0], genres=["Comedy", "Drama"])
+        + example(user=["8"], rating=[3.5])
+        + example(user=["7"], rating=[5], genres=["Drama Drama"])
+    )
+    files = [
+        write("a.csv", "\ufeff" + csv),
+        write("crlf.csv", csv.replace("\n", "\r\n")),
+        write("a.tsv", tsv),
+        write("a.inter", typed),
+        write("a.csv.gz", gzip.compress(csv.encode())),
+        write("a.jsonl", lines),
+        write("a.jsonl.gz", gzip.compress(lines.encode())),
+        write("a.tfrecord", records),
+    ]
+    for path in files:
+        assert contents(read(path)) == expected(), path.name
+
+
+def test_quotes_and_blanks_are_kept(write: Write) -> None:
+    input_map = make_map(["user"], "rating")
+    quoted = read(write("a.csv", 'user,rating\n"a, b",1\n x ,2\n'), input_map)
+    assert quoted.data.ragged["user"].values.tolist() == fids_of_texts(["a, b", " x "], 1).tolist()
+    plain = read(write("a.tsv", 'user\trating\n"a\t1\n'), input_map)
+    assert plain.data.ragged["user"].values.tolist() == fids_of_texts(['"a'], 1).tolist()
+
+
+def test_rows_of_all_files_come_one_after_the_other(write: Write) -> None:
+    first = write("a.csv", "user,rating,genres\n1,4,a\n2,4,b\n")
+    second = write("b.csv", "rating,genres,user\n1,c,3\n")
+    source = open_logs([first, second], MAP, batch_size=2)
+    assert source.data.ragged["user"].values.tolist() == fids_of_texts(["1", "2", "3"], 1).tolist()
+    assert source.data.label.tolist() == [1, 1, 0]
+    bad = write("c.csv", "user,rating,genres\n1,2,a\nx,y,b\n")
+    with pytest.raises(FormatError, match="expected a number, found 'y'") as caught:
+        open_logs([first, second, bad], MAP, batch_size=2)
+    assert (caught.value.path, caught.value.record) == (str(bad), 1)
+
+
+HEADER = "user,rating,genres\n"
+
+
+MALFORMED: list[tuple[str, str | bytes, str, int | None]] = [
+        ("a.csv", "", "empty", None),
+        ("a.csv", HEADER + "1,2,a\n1,2\n", "line 3 has 2 cells, the header 3", 1),
+        ("a.csv", HEADER + '1,2,"a\n', "line", 0),
+        ("a.csv", HEADER + '1,2,"a"b\n', "line", 0),
+        ("a.csv", HEADER + "1,high,a\n", "'rating': expected a number, found 'high'", 0),
+        ("a.csv", HEADER + "1,,a\n", "expected a number, found ''", 0),
+        ("a.csv", HEADER + "1,1_0,a\n", "expected a number", 0),
+        ("a.csv", HEADER + "1,nan,a\n", "expected a number, found 'nan'", 0),
+        ("a.csv", HEADER + "1,1e999,a\n", "expected a number", 0),
+        ("a.csv", "user,user,rating,genres\n1,2,3,4\n", "twice", None),
+        ("a.csv", HEADER.encode() + b"\xff,2,a\n", "UTF-8", None),
+        ("a.csv.gz", b"no gzip", "gzip", None),
+        ("a.csv.gz", gzip.compress(HEADER.encode() * 50)[:-12], "gzip", None),
+        ("a.jsonl", '{"user": 1, "rating": 4, "genres": "a"}\n{"user"\n', "not JSON", 1),
+        ("a.jsonl", "[1]\n", "JSON object", 0),
+        ("a.jsonl", '{"user": 1.5, "rating": 4, "genres": "a"}\n', "column 'user'.*float 1.5", 0),
+        ("a.jsonl", '{"user": {}, "rating": 4, "genres": "a"}\n', "column 'user'", 0),
+        ("a.jsonl", '{"user": 1, "genres": "a"}\n{"user": 1, "rating": 4, "genres": "a"}\n', "column 'rating'", 0),
+        ("a.jsonl", '{"user": 1, "rating": [4, 5], "genres": "a"}\n', "expected a number", 0),
+        ("a.jsonl", '{"user": "\\ud800", "rating": 4, "genres": "a"}\n', "column 'user'.*UTF-8", 0),
+        ("a.tfrecord", frame(b"\xff\xff"), "not a tf.Example", 0),
+        ("a.tfrecord", example(user=[1], rating=[4], genres=["a"])[:-3], "a.tfrecord", None),
+        ("a.tfrecord", example(user=[1.5], rating=[4], genres=["a"]), "column 'user'.*float", 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "message", "record"), MALFORMED, ids=map(str, range(len(MALFORMED))))
+def test_malformed_files(write: Write, name: str, content: str | bytes, message: str, record: int | None) -> None:
+    path = write(name, content)
+    with pytest.raises(FormatError, match=message) as caught:
+        read(path)
+    assert caught.value.path == str(path)
+    if record is not None:
+        assert caught.value.record == record
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "users,rating,genres\n1,2,a\n", "no column 'user'; the nearest one is 'users'"),
+        ("a.jsonl", '{"user": 1, "rating": 4}\n', "no column 'genres'"),
+        ("a.tfrecord", example(user=[1], genre=["a"], rating=[3]), "nearest one is 'genre'"),
+        ("a.csv", HEADER, "no rows"),
+        ("a.txt", "", "must end in"),
+        ("a.tfrecord.gz", b"", "must end in"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_map(write: Write, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(write(name, content))
+
+
+def test_absent_files(tmp_path: Path) -> None:
+    for name in ("a.csv", "a.csv.gz", "a.tfrecord"):
+        with pytest.raises(ConfigError, match="cannot read"):
+            read(tmp_path / name)
+    with pytest.raises(ConfigError, match="no input file"):
+        open_logs([], MAP, batch_size=2)
+
+
+# Batches.
+
+
+def test_epochs_are_shuffled_and_tails_kept(write: Write) -> None:
+    rows = "".join(f"{i},{i % 6},g{i} h{i}\n" for i in range(11))
+    path = write("a.csv", HEADER + rows)
+    source = open_logs([path], MAP, batch_size=4, epochs=2, seed=3)
+    assert source.steps == 6
+    assert [source.global_rows(t) for t in range(7)] == [4, 4, 3, 4, 4, 3, 0]
+    whole = source.data
+    for epoch in range(2):
+        order = row_order(3, epoch, 11)
+        seen = []
+        for number in range(3):
+            step = 3 * epoch + number
+            total = source.global_rows(step)
+            cut = total // 2
+            for low, high in ((0, cut), (cut, total)):
+                batch = source.rows(step, low, high).checked()
+                assert (batch.global_rows, batch.first_row, batch.rows) == (total, low, high - low)
+                for i, row in enumerate(order[4 * number + low : 4 * number + high]):
+                    seen.append(row)
+                    assert batch.label[i] == whole.label[row]
+                    assert batch.ragged["genres"].row(i).tolist() == whole.ragged["genres"].row(row).tolist()
+        assert seen == order.tolist()
+    with pytest.raises(ArgumentError, match="rows"):
+        source.rows(2, 0, 4)
+    with pytest.raises(ConfigError, match="batch_size"):
+        open_logs([path], MAP, batch_size=0)
+    with pytest.raises(ConfigError, match="epochs"):
+        open_logs([path], MAP, batch_size=1, epochs=0)
