@@ -11,6 +11,7 @@ What travels between ranks is a :class:`Partial`. A sum of no term is +0.0; one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -95,7 +96,7 @@ def round_limbs(limbs: I8, out: F4) -> None:
 
 def exact_sum(terms: F4) -> Partial:
     """The exact sum of float32 terms over the first axis: [n] gives one element, [n, m] gives m."""
-    table = terms.reshape(len(terms), -1) if terms.ndim > 1 else terms.reshape(-1, 1)
+    table = terms.reshape(len(terms), math.prod(terms.shape[1:]))
     values = np.zeros(table.shape[1], np.float64)
     error = np.zeros(table.shape[1], np.float64)
     _exact.sum_rows(table, values, error)
