@@ -30,14 +30,16 @@ class SequentialReduction:
     def reduce(self, step: Step) -> None:
         """One update per (source rank, table)."""
         gradients = self._target.asarray(step.received_gradients)
+        known = step.row_numbers if len(step.row_numbers) == len(step.blocks) else [None] * len(step.blocks)
         step.updates = [
             Update(
                 block.table,
                 self._target.asarray(step.received_ids[block.low : block.high]),
                 gradients,
                 block.start,
+                rows,
             )
-            for block in step.blocks
+            for block, rows in zip(step.blocks, known, strict=True)
         ]
 
 

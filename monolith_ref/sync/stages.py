@@ -89,10 +89,13 @@ class Forward:
         target = self._target
         total = int(step.received_counts.sum(axis=0) @ self._plan.dims)
         reply = self._buffers.target("reply", total, np.float32)
+        numbers = self._buffers.target("row numbers", len(step.received_ids), np.int32)
         step.row_numbers = []
         for block in step.blocks:
-            ids = target.asarray(step.received_ids[block.low : block.high])
-            self._tables[block.table].lookup(ids, reply, block.start)
+            store, ids = self._tables[block.table], target.asarray(step.received_ids[block.low : block.high])
+            rows = store.find(ids, numbers[block.low : block.high])
+            store.gather(rows, reply, block.start)
+            step.row_numbers.append(rows)
         step.reply = target.to_host(reply)
 
     def exchange_rows(self, step: Step) -> None:

@@ -27,12 +27,16 @@ class Block(NamedTuple):
 
 
 class Update(NamedTuple):
-    """One call of a table's optimizer: ``ids`` int64 [n], gradient i at ``gradients[start + i * dim:]`` (both T)."""
+    """One call of a table's optimizer: ``ids`` int64 [n], gradient i at ``gradients[start + i * dim:]`` (both T).
+
+    ``rows``: row numbers int32 [n] that the lookup of this step found (-1: absent then), or None.
+    """
 
     table: int
     ids: Any
     gradients: Any
     start: int
+    rows: Any = None
 
 
 @dataclass(slots=True)
