@@ -13,7 +13,7 @@ from typing import Any
 
 from monolith_protos import graph_pb2
 
-from monolith_conformance.dumps.plain import plain_message
+from monolith_ref.model_dump.plain import plain_message
 from monolith_ref import entry
 from monolith_ref.model_dump import Dataset, DumpWarning, ExportContext, Graph, Ragged, Recorder, Tensor
 from monolith_ref.model_dump.configs import TableRecord

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from monolith_ref.model_dump.literals import TfDtype
 from monolith_ref.model_dump.pickles import Inert
 
 __all__ = ["plain_bytes", "plain_message", "plain_value"]
@@ -52,6 +53,8 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
 
 def plain_value(value: Any) -> Any:
     """A decoded pickle or text in JSON."""
+    if isinstance(value, TfDtype):
+        return f"tf.{value}"
     if isinstance(value, bytes | bytearray):
         return {"bytes": len(value), "base64": base64.b64encode(value).decode()}
     if isinstance(value, tuple):

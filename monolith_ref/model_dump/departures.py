@@ -1,0 +1,415 @@
+"""How bytes depart from the canonical form of their message, and the bytes again from both.
+
+A departure says of one message body (``path``) which record stands at which offset of the file: ``part`` names the record
+(``features[2]``, ``attr{T}``, ``?[0]`` for the first unknown field) and ``hex`` is its head (tag and length, where the
+content is the message's own), or all of it, where the message does not hold its content: a value that was overwritten, a number
+in a longer encoding, parts that were merged. ``count`` records follow each other as in the canonical form. A body whose
+records are the canonical ones has no departures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from monolith_ref.model_dump.canonical import canonical_bytes
+from monolith_ref.model_dump.wire import (
+    LENGTH,
+    Record,
+    WireFault,
+    encode_varint,
+    field_wire_type,
+    is_map,
+    known_field,
+    read_varint,
+    scan,
+)
+
+__all__ = ["Departure", "apply_departures", "find_departures", "group_departures"]
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One record (or a run of ``count``) of a body that is not canonical."""
+
+    path: str
+    part: str
+    offset: int
+    hex: str
+    count: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a document."""
+        out: dict[str, Any] = {"path": self.path, "part": self.part, "offset": self.offset, "hex": self.hex}
+        return out if self.count == 1 else {**out, "count": self.count}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A map entry, which is a message on the wire only."""
+
+    key: Any
+    value: Any
+
+
+Value = Message | _Entry
+Normal = Callable[[Message], Any]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A record of a canonical body: its name, and the value of a message inside of it."""
+
+    part: str
+    record: Record
+    field: FieldDescriptor | None
+    child: Value | None
+
+
+def _name_records(
+    buffer: bytes, records: Iterable[Record], descriptor: Descriptor
+) -> Iterable[tuple[str, Record, FieldDescriptor | None]]:
+    """Records with their names; a map entry is named by its key, repeated records by their place."""
+    counts: dict[int, int] = {}
+    for record in records:
+        field = known_field(descriptor, record)
+        number = -1 if field is None else record.number
+        place = counts.get(number, 0)
+        counts[number] = place + 1
+        if field is None:
+            yield f"?[{place}]", record, None
+        elif is_map(field):
+            yield f"{field.name}{{{_entry_key(buffer, record, field)}}}", record, field
+        elif field.is_repeated:
+            yield f"{field.name}[{place}]", record, field
+        else:
+            yield field.name, record, field
+
+
+def _entry_key(buffer: bytes, record: Record, field: FieldDescriptor) -> str:
+    key_field = field.message_type.fields_by_name["key"]
+    key: Any = "" if key_field.type == FieldDescriptor.TYPE_STRING else 0
+    for part in scan(buffer, record.body, record.end):
+        if part.number == 1 and part.wire_type == field_wire_type(key_field):
+            if part.wire_type == LENGTH:
+                key = buffer[part.body : part.end].decode("utf-8", "replace")
+            else:
+                key = read_varint(buffer, part.body, part.end)[0] & 0xFFFFFFFF
+    return str(key)
+
+
+def _canonical_records(body: bytes, value: Value, descriptor: Descriptor) -> list[_Named]:
+    out = []
+    for part, record, field in _name_records(body, scan(body, 0, len(body)), descriptor):
+        child: Value | None = None
+        if field is not None and field.message_type is not None:
+            child = _child(value, field, part)
+        out.append(_Named(part, record, field, child))
+    return out
+
+
+def _child(value: Value, field: FieldDescriptor, part: str) -> Value:
+    if isinstance(value, _Entry):
+        found: Value = value.value
+        return found
+    container = getattr(value, field.name)
+    if is_map(field):
+        text = part[len(field.name) + 1 : -1]
+        key: Any = text if field.message_type.fields_by_name["key"].type == FieldDescriptor.TYPE_STRING else int(text)
+        return _Entry(key, container[key])
+    if field.is_repeated:
+        item: Value = container[int(part[len(field.name) + 1 : -1])]
+        return item
+    single: Value = container
+    return single
+
+
+# Finding -------------------------------------------------------------------------------------------------------------
+
+
+def find_departures(raw: bytes, message: Message, path: str, base: int) -> list[Departure]:
+    """Departures of ``raw`` from the canonical form of ``message``; offsets are counted from ``base``."""
+    out: list[Departure] = []
+    _find(raw, 0, len(raw), canonical_bytes(message), message, message.DESCRIPTOR, path, base, out)
+    return out
+
+
+def _find(
+    raw: bytes,
+    start: int,
+    end: int,
+    body: bytes,
+    value: Value,
+    descriptor: Descriptor,
+    path: str,
+    base: int,
+    out: list[Departure],
+) -> None:
+    if raw[start:end] == body:
+        return
+    canonical = _canonical_records(body, value, descriptor)
+    places = {item.part: place for place, item in enumerate(canonical)}
+    found = list(_name_records(raw, scan(raw, start, end), descriptor))
+    last = {part: place for place, (part, _, _) in enumerate(found)}
+    unpacked = _unpacked_fields(raw, found, body, canonical)
+    listing: list[tuple[int, Departure]] = []
+    inner: list[tuple[Record, _Named]] = []
+    for place, (part, record, field) in enumerate(found):
+        target = places.get(part)
+        head = raw[record.start : record.body]
+        entry = Departure(path, part, base + record.start, raw[record.start : record.end].hex())
+        split = field is not None and (field.number in unpacked or (_merges(field) and _times(found, part) > 1))
+        if target is None or last[part] != place or split or not _same_content(raw, record, body, canonical[target]):
+            listing.append((-1, entry))
+            continue
+        named = canonical[target]
+        if record.wire_type == LENGTH and record.end > record.body:
+            entry = Departure(path, part, base + record.start, head.hex())
+        listing.append((target, entry))
+        if named.child is not None:
+            inner.append((record, named))
+    if not _is_canonical(listing, canonical, body):
+        out.extend(_runs(listing, canonical, body))
+    for record, named in inner:
+        assert named.field is not None
+        assert named.child is not None
+        content = body[named.record.body : named.record.end]
+        below = f"{path}.{named.part}" if path else named.part
+        _find(raw, record.body, record.end, content, named.child, named.field.message_type, below, base, out)
+
+
+def _times(found: list[tuple[str, Record, FieldDescriptor | None]], part: str) -> int:
+    return sum(1 for name, _, _ in found if name == part)
+
+
+def _merges(field: FieldDescriptor) -> bool:
+    """Whether a second record of the field is merged into the first."""
+    return field.message_type is not None and not field.is_repeated
+
+
+def _unpacked_fields(
+    raw: bytes,
+    found: list[tuple[str, Record, FieldDescriptor | None]],
+    body: bytes,
+    canonical: list[_Named],
+) -> set[int]:
+    """Repeated numbers that are cut into other records than the canonical ones, or written otherwise."""
+    theirs: dict[int, list[bytes]] = {}
+    ours: dict[int, list[bytes]] = {}
+    for _, record, field in found:
+        if field is not None and field.is_repeated and field_wire_type(field) != LENGTH:
+            theirs.setdefault(record.number, []).append(raw[record.body : record.end])
+    for item in canonical:
+        if item.record.number in theirs and item.field is not None:
+            ours.setdefault(item.record.number, []).append(body[item.record.body : item.record.end])
+    return {number for number, contents in theirs.items() if ours.get(number) != contents}
+
+
+def _same_content(raw: bytes, record: Record, body: bytes, named: _Named) -> bool:
+    """Whether the message holds the content of a record; the inside of messages is looked at later."""
+    if record.wire_type != named.record.wire_type:
+        return False
+    if named.child is not None:
+        return True
+    return raw[record.body : record.end] == body[named.record.body : named.record.end]
+
+
+def _head(body: bytes, named: _Named) -> str:
+    record = named.record
+    whole = record.wire_type != LENGTH or record.end == record.body
+    return body[record.start : record.end if whole else record.body].hex()
+
+
+def _tag_of(hex_text: str, wire_type: int) -> bytes:
+    """The tag bytes of a head: its length may differ where the inside departs, and follows from the content."""
+    data = bytes.fromhex(hex_text)
+    return data[: read_varint(data, 0, len(data), 5)[1]] if wire_type == LENGTH else data
+
+
+def _plain_head(entry: Departure, named: _Named, body: bytes) -> bool:
+    """Whether a head is the canonical one, but for a length that follows from the content."""
+    mine = _head(body, named)
+    if entry.hex == mine:
+        return True
+    if named.record.wire_type != LENGTH or named.child is None:
+        return False
+    data = bytes.fromhex(entry.hex)
+    tag = _tag_of(entry.hex, LENGTH)
+    if tag != _tag_of(mine, LENGTH):
+        return False
+    length = read_varint(data, len(tag), len(data))[0]
+    return data[len(tag) :] == encode_varint(length)
+
+
+def _is_canonical(listing: list[tuple[int, Departure]], canonical: list[_Named], body: bytes) -> bool:
+    if [target for target, _ in listing] != list(range(len(canonical))):
+        return False
+    return all(_plain_head(entry, canonical[target], body) for target, entry in listing)
+
+
+def _runs(listing: list[tuple[int, Departure]], canonical: list[_Named], body: bytes) -> Iterable[Departure]:
+    """The listing with canonical stretches taken together."""
+    place = 0
+    while place < len(listing):
+        target, entry = listing[place]
+        count = 1
+        if target >= 0:
+            while place + count < len(listing):
+                following, other = listing[place + count]
+                if following != target + count or not _plain_head(other, canonical[following], body):
+                    break
+                count += 1
+        yield Departure(entry.path, entry.part, entry.offset, entry.hex, count)
+        place += count
+
+
+# Applying ------------------------------------------------------------------------------------------------------------
+
+
+def group_departures(departures: Iterable[Departure]) -> dict[str, list[Departure]]:
+    """Departures by the body that they belong to."""
+    out: dict[str, list[Departure]] = {}
+    for item in departures:
+        out.setdefault(item.path, []).append(item)
+    return out
+
+
+def apply_departures(message: Message, path: str, groups: Mapping[str, list[Departure]], normal: Normal) -> bytes:
+    """The bytes of ``message`` with its departures; those that no longer fit an edited message are left out.
+
+    Parameters
+    ----------
+    normal : callable
+        A message as a comparable value: bodies are taken only where they read as the message does.
+    """
+    if not any(key == path or not path or key.startswith(f"{path}.") for key in groups):
+        return canonical_bytes(message)
+    return _apply(canonical_bytes(message), message, message.DESCRIPTOR, path, groups, normal)
+
+
+def _apply(
+    body: bytes,
+    value: Value,
+    descriptor: Descriptor,
+    path: str,
+    groups: Mapping[str, list[Departure]],
+    normal: Normal,
+) -> bytes:
+    canonical = _canonical_records(body, value, descriptor)
+    contents = []
+    for named in canonical:
+        content = body[named.record.body : named.record.end]
+        if named.child is not None:
+            assert named.field is not None
+            below = f"{path}.{named.part}" if path else named.part
+            if _touches(groups, below):
+                content = _apply(content, named.child, named.field.message_type, below, groups, normal)
+        contents.append(content)
+    plain = b"".join(_record(body, named, content) for named, content in zip(canonical, contents, strict=True))
+    listed = groups.get(path)
+    if not listed:
+        return plain
+    departed = _listed(body, canonical, contents, listed)
+    return departed if _reads_as(departed, plain, value, descriptor, normal) else plain
+
+
+def _touches(groups: Mapping[str, list[Departure]], path: str) -> bool:
+    if path in groups:
+        return True
+    prefix = f"{path}."
+    return any(key.startswith(prefix) for key in groups)
+
+
+def _record(body: bytes, named: _Named, content: bytes, head: bytes = b"") -> bytes:
+    """One record with its canonical head, or with a given one whose length is corrected."""
+    record = named.record
+    if record.wire_type != LENGTH:
+        return head or body[record.start : record.end]
+    given = head or body[record.start : record.body]
+    tag_end = read_varint(given, 0, len(given), 5)[1]
+    length, behind = read_varint(given, tag_end, len(given))
+    if length == len(content) and behind == len(given):
+        return given + content
+    return given[:tag_end] + encode_varint(len(content)) + content
+
+
+def _listed(body: bytes, canonical: list[_Named], contents: list[bytes], listed: list[Departure]) -> bytes:
+    places = {item.part: place for place, item in enumerate(canonical)}
+    left = set(range(len(canonical)))
+    out = bytearray()
+    for entry in listed:
+        data = bytes.fromhex(entry.hex)
+        if not _is_head(data):
+            out += data
+            # Its content stands here in full: the canonical record of that name is not written once more.
+            left.discard(places.get(entry.part, -1))
+            continue
+        first = places.get(entry.part)
+        if first is None:
+            continue
+        for place in range(first, min(first + entry.count, len(canonical))):
+            if place in left:
+                left.discard(place)
+                out += _record(body, canonical[place], contents[place], data if place == first else b"")
+    for place in sorted(left):
+        out += _record(body, canonical[place], contents[place])
+    return bytes(out)
+
+
+def _is_head(data: bytes) -> bool:
+    """Whether these bytes are the head of a record with content elsewhere."""
+    try:
+        tag, at = read_varint(data, 0, len(data), 5)
+        if tag & 7 != LENGTH:
+            return False
+        length, behind = read_varint(data, at, len(data))
+    except WireFault:
+        return False
+    return behind == len(data) and length > 0
+
+
+def _reads_as(departed: bytes, plain: bytes, value: Value, descriptor: Descriptor, normal: Normal) -> bool:
+    if isinstance(value, _Entry):
+        # An entry is read inside of a map; as a body of its own its two records tell.
+        return _entry_values(departed, descriptor) == _entry_values(plain, descriptor)
+    try:
+        read = type(value).FromString(departed)
+    except DecodeError:
+        return False
+    return bool(normal(read) == normal(value))
+
+
+def _entry_values(body: bytes, descriptor: Descriptor) -> dict[int, bytes] | None:
+    """Last value of key and value in a map entry, by number, in canonical encoding; parts of messages are joined."""
+    out: dict[int, bytes] = {}
+    try:
+        for record in scan(body, 0, len(body)):
+            field = known_field(descriptor, record)
+            if field is None:
+                continue
+            content = body[record.body : record.end]
+            if field.message_type is not None:
+                content = out.get(record.number, b"") + content
+            elif record.wire_type != LENGTH:
+                content = encode_varint(read_varint(content, 0, len(content))[0])
+            out[record.number] = content
+    except WireFault:
+        return None
+    for number in (1, 2):
+        if descriptor.fields_by_number[number].message_type is not None:
+            data = out.get(number, b"")
+            out[number] = canonical_bytes(_read_type(descriptor.fields_by_number[number].message_type, data))
+        else:
+            default = b"" if field_wire_type(descriptor.fields_by_number[number]) == LENGTH else b"\0"
+            out.setdefault(number, default)
+    return out
+
+
+def _read_type(descriptor: Descriptor, data: bytes) -> Message:
+    from google.protobuf.message_factory import GetMessageClass
+
+    return GetMessageClass(descriptor).FromString(data)
