@@ -8,7 +8,7 @@ half: the first difference anywhere stops all of them with the ten first differe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -55,6 +55,8 @@ class Comparer(Observer):
         One per compared step, this rank's numbers; sums over ranks are made at the end.
     moved : bool [positions]
         Rows whose weights have changed bits at least once.
+    final_comparisons : int
+        Numbers compared after the last step, on this rank.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Comparer(Observer):
         self._engine: Any = None
         self._values: StepValues | None = None
         self._record = StepRecord(0)
+        self._earlier_losses: list[str] = []
+        self.final_comparisons = 0
 
     # what the engine calls ------------------------------------------------------------------------------------------
 
@@ -111,7 +115,7 @@ class Comparer(Observer):
             for prediction in forward.predictions.values():
                 self._compare_head("p", prediction, values.p)
         self._record.compare_seconds += perf_counter() - started
-        self._agree()
+        self.agree()
 
     def on_step(self, result: StepResult) -> None:
         """Everything after the forward pass, then the totals of the step."""
@@ -125,9 +129,23 @@ class Comparer(Observer):
             self._compare_rows(truth)
         self._keep(result, truth)
         self._record.compare_seconds += perf_counter() - started
-        self._agree()
+        self.agree()
         self._causes.finished(truth)
         self.records.append(self._record)
+
+    def loss_bits(self) -> list[str]:
+        """Losses of all steps so far, as float32 bit patterns (8 hex digits each)."""
+        return [*self._earlier_losses, *(f"{record.loss_bits:08x}" for record in self.records)]
+
+    def resume(self, losses: Sequence[str], parts: Iterable[Batch]) -> None:
+        """Take in the losses and the global batches of the steps that an earlier run made."""
+        self._earlier_losses = list(losses)
+        for bits in losses:
+            self.losses.add(np.uint32(int(bits, 16)).view(np.float32))
+        for batch in parts:
+            self.data.add([batch])
+        rows = self.path_b.oracle.rows
+        self.moved |= (rows.w.view(np.uint32) != 0).any(axis=1)
 
     # comparisons ----------------------------------------------------------------------------------------------------
 
@@ -246,6 +264,38 @@ class Comparer(Observer):
                 return self._engine.embeddings.tables[table.name]
         raise AssertionError(f"no table holds {feature}")
 
+    # the last look at all rows --------------------------------------------------------------------------------------
+
+    def begin_final(self, step: int) -> None:
+        """What is noted from now on belongs to the state after the last step."""
+        self._differences, self._difference_count = [], 0
+        self._record = StepRecord(step - 1, features=len(self.path_b.features))
+
+    def compare_final_rows(
+        self, feature: int, positions: NDArray[np.int64], fids: NDArray[np.int64], w: F32, a: F32
+    ) -> None:
+        """All rows of a feature that this rank has."""
+        truth, name = self.path_b.oracle.rows, self.path_b.features[feature]
+        for stage, engine, oracle in (
+            ("row weight", w, take_rows(truth.w, positions)),
+            ("row accumulator", a, take_rows(truth.accumulator, positions)),
+        ):
+            wrong = differing(engine, oracle)
+            self._count(feature, oracle.size, len(wrong))
+            self.final_comparisons += oracle.size
+            for flat in wrong[:FIRST]:
+                i, element = divmod(int(flat), oracle.shape[1])
+                self._note(stage, name, engine[i, element], oracle[i, element], fid=int(fids[i]), element=element)
+                self._causes.row(int(fids[i]), int(positions[i]), w[i], a[i])
+
+    def note_presence(self, name: str, fid: int, *, here: bool) -> None:
+        """A row that is here and must not be, or the reverse."""
+        self._note("row presence", name, int(here), int(not here), fid=fid, presence=True)
+
+    def note_count(self, engine: int, oracle: int) -> None:
+        """The ranks together have another number of rows than path B."""
+        self._note("row presence", "number of rows over all ranks", engine, oracle, presence=True)
+
     # bookkeeping ----------------------------------------------------------------------------------------------------
 
     def _count(self, feature: int, compared: int, different: int) -> None:
@@ -298,7 +348,7 @@ class Comparer(Observer):
                 if digest != digests[0] and rank == self.communicator.rank:
                     self._note("dense variable", "digest of the head differs from rank 0's", 0, 1)
 
-    def _agree(self) -> None:
+    def agree(self) -> None:
         """Stop all ranks if any has found a difference."""
         total = int(self.communicator.sum_int64(np.array([self._difference_count], np.int64), "compare: agreement")[0])
         if total == 0:

@@ -1,7 +1,7 @@
-"""After the last step: every row there is, on the rank that must have it, and the digests. Rule: sync_training 6.3, 6.4.
+"""After the last step: every row there is, on the rank that must have it, and the digests.
 
 A fid may be on one rank only, on the right one, and only if some step touched it; sizes must add up; every weight and
-accumulator is compared once more. The state digest is made of the engine's rows, which rank 0 collects.
+accumulator is compared once more. The state digest is made of the engine's rows, which rank 0 collects. Rule: sync_training 6.3, 6.4.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monolith_conformance.compare.comparer import Comparer
 from monolith_conformance.compare.digests import state_digest
 from monolith_conformance.compare.head import EngineHead
 from monolith_conformance.compare.path_b import PathB, owner_of
@@ -20,7 +21,7 @@ from monolith_conformance.compare.universe import Universe
 from monolith_conformance.oracle.sync_rules import take_rows
 from monolith_ref.sync.communicator import Communicator
 
-__all__ = ["EngineRows", "collect_state_digest", "engine_rows", "oracle_state_digest"]
+__all__ = ["EngineRows", "check_all_rows", "collect_state_digest", "oracle_state_digest"]
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -55,11 +56,26 @@ def engine_rows(engine: Any, universe: Universe, features: tuple[str, ...]) -> I
             yield EngineRows(feature, universe.positions(feature, ids), ids, dump.weights[mine], norm[mine])
 
 
-def misplaced(rows: EngineRows, path_b: PathB, communicator: Communicator, empty_rank0: bool) -> I64:
-    """Indices of rows that this rank must not have: another owner's, or never touched."""
-    owners = owner_of(rows.fids, communicator.size, empty_rank0)
-    wrong = (owners != communicator.rank) | ~path_b.oracle.rows.touched[rows.positions]
-    return np.flatnonzero(wrong)
+def check_all_rows(engine: Any, path_b: PathB, comparer: Comparer, empty_rank0: bool) -> None:
+    """Compare every row of the engine, and that there are no others. Collective.
+
+    Raises ComparisonStopped on every rank where something differs.
+    """
+    communicator, truth = comparer.communicator, path_b.oracle.rows
+    comparer.begin_final(engine.global_step)
+    present = 0
+    for rows in engine_rows(engine, path_b.universe, path_b.features):
+        present += len(rows.fids)
+        owners = owner_of(rows.fids, communicator.size, empty_rank0)
+        strange = np.flatnonzero((owners != communicator.rank) | ~truth.touched[rows.positions])
+        name = path_b.features[rows.feature]
+        for i in strange:
+            comparer.note_presence(name, int(rows.fids[i]), here=True)
+        comparer.compare_final_rows(rows.feature, rows.positions, rows.fids, rows.weights, rows.accumulators)
+    everywhere = int(communicator.sum_int64(np.array([present], np.int64), "compare: rows in all")[0])
+    if everywhere != int(truth.touched.sum()):
+        comparer.note_count(everywhere, int(truth.touched.sum()))
+    comparer.agree()
 
 
 def collect_state_digest(engine: Any, communicator: Communicator) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -43,7 +44,10 @@ class RowsBefore:
 
 @dataclass
 class StepTruth:
-    """What path B says of one step."""
+    """What path B says of one step.
+
+    ``shares`` are those whose rows moved in it: the step's own, an earlier one's with staleness, or none yet.
+    """
 
     step: int
     parts: list[Batch]
@@ -76,6 +80,7 @@ class PathB:
             broadcast_labels,
         )
         self.seconds = 0.0
+        self._waiting: deque[list[Share]] = deque()
         self._share: Share | None = None
         self._batch: Batch | None = None
 
@@ -95,19 +100,37 @@ class PathB:
         return RankBatch.build(positions, [column.row_splits for column in ragged], batch.label)
 
     def update(self, step: int) -> StepTruth:
-        """Gather what all ranks have and move every row and the head."""
+        """Gather what all ranks have; move the head and the rows of this step (with staleness: of an earlier one)."""
         parts, shares = self._gather()
         started = perf_counter()
         reduced = self.oracle.reduce(shares)
+        self.seconds += perf_counter() - started
+        self._waiting.append(shares)
+        due: list[Share] = []
+        if len(self._waiting) > self.oracle.settings.staleness:
+            due = self._waiting.popleft()
+        before = self._apply(due)
+        started = perf_counter()
+        self.oracle.apply_dense(reduced)
+        self.seconds += perf_counter() - started
+        return StepTruth(step, parts, due, reduced, before)
+
+    def flush(self) -> None:
+        """Move the rows of all steps that staleness still holds back."""
+        while self._waiting:
+            self._apply(self._waiting.popleft())
+
+    def _apply(self, shares: list[Share]) -> RowsBefore:
+        started = perf_counter()
         touched = self.oracle.touched_by(shares)
         self.seconds += perf_counter() - started
         rows = self.oracle.rows
         before = RowsBefore(touched, take_rows(rows.w, touched), take_rows(rows.accumulator, touched))
         started = perf_counter()
-        self.oracle.apply_rows(shares)
-        self.oracle.apply_dense(reduced)
+        if shares:
+            self.oracle.apply_rows(shares)
         self.seconds += perf_counter() - started
-        return StepTruth(step, parts, shares, reduced, before)
+        return before
 
     def _gather(self) -> tuple[list[Batch], list[Share]]:
         batch, share = self._batch, self._share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def _received(step: Any, plan: Any, feature_of: list[dict[Any, int]], target: An
         # Ids of a merged table come feature by feature, so equal slots are runs.
         slots = fids >> SLOT_SHIFT
         cuts = [0, *(np.flatnonzero(np.diff(slots)) + 1).tolist(), len(fids)]
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in pairwise(cuts):
             feature = feature_of[k].get(int(slots[start]))
             if feature is not None:
                 yield feature, fids[start:stop], rows[start:stop]
@@ -55,4 +56,5 @@ def _rows_at(vectors: NDArray[np.float32], offsets: NDArray[np.int64], dim: int)
     """The ``dim`` floats from each offset, [n, dim]."""
     if len(vectors) % dim == 0 and not np.any(offsets % dim):
         return vectors.reshape(-1, dim).take(offsets // dim, axis=0)
-    return vectors[offsets[:, None] + np.arange(dim)]
+    rows: NDArray[np.float32] = vectors[offsets[:, None] + np.arange(dim)]
+    return rows

@@ -8,6 +8,7 @@ from typing import Any
 from monolith_conformance.compare.generator import FEATURES, GeneratedSource, feature_names
 from monolith_ref.dense import Constant, Dense, GlorotUniform, mse
 from monolith_ref.entry import AdagradOptimizer, Fp16Compressor, ZerosInitializer
+from monolith_ref.quirks import Quirks
 from monolith_ref.training.dealing import BatchSource
 from monolith_ref.training.model import EstimatorSpec, ModelFeatures, MonolithModel, ServingInputReceiver
 from monolith_ref.training.params import Params
@@ -48,8 +49,9 @@ class EmbeddingUpdateTask(MonolithModel):
         source: BatchSource | None = None,
         slots: Mapping[str, int] | None = None,
         as_published: bool = False,
+        quirks: str | Quirks | None = None,
     ) -> None:
-        super().__init__(params, quirks="default +merge_collisions" if as_published else None)
+        super().__init__(params, quirks=quirks)
         self.as_published = as_published
         self.slots = dict(slots if slots is not None else generated_slots())
         self._source = source

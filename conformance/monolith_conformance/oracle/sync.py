@@ -23,13 +23,14 @@ _BLOCK = 4096
 
 
 class Settings(NamedTuple):
-    """What decides the numbers: the reduction, rates, and whether floats travel as half."""
+    """What decides the numbers: reduction, rates, floats that travel as half, steps by which rows lag."""
 
     reduction: str = "sequential"
     rate: float = 0.05
     accumulator: float = 0.1
     half_embedding_gradients: bool = False
     half_dense_gradients: bool = False
+    staleness: int = 0
 
 
 @dataclass
