@@ -57,15 +57,15 @@ def compare(
     several ranks: mpiexec -n 2 monolith-ref compare.
     """
     given = {
-        "training.steps": steps,
-        "sync.reduction": reduction,
-        "table.layout": layout,
+        "steps": steps,
+        "reduction": reduction,
+        "layout": layout,
         "targets": targets,
-        "training.batch_size": batch_size,
-        "training.batch_size_per_rank": batch_size_per_rank,
-        "training.seed": seed,
-        "model_dir": model_dir,
-        "training.epochs": epochs,
+        "batch-size": batch_size,
+        "batch-size-per-rank": batch_size_per_rank,
+        "seed": seed,
+        "model-dir": model_dir,
+        "epochs": epochs,
     }
     line = {key: text for key, text in given.items() if text is not None} | _further(context.args)
 

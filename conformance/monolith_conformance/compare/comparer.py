@@ -275,6 +275,7 @@ class Comparer(Observer):
         self, feature: int, positions: NDArray[np.int64], fids: NDArray[np.int64], w: F32, a: F32
     ) -> None:
         """All rows of a feature that this rank has."""
+        self.moved[positions[(np.ascontiguousarray(w).view(np.uint32) != 0).any(axis=1)]] = True
         truth, name = self.path_b.oracle.rows, self.path_b.features[feature]
         for stage, engine, oracle in (
             ("row weight", w, take_rows(truth.w, positions)),

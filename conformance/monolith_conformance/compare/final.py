@@ -1,7 +1,8 @@
 """After the last step: every row there is, on the rank that must have it, and the digests.
 
 A fid may be on one rank only, on the right one, and only if some step touched it; sizes must add up; every weight and
-accumulator is compared once more. The state digest is made of the engine's rows, which rank 0 collects. Rule: sync_training 6.3, 6.4.
+accumulator is compared once more. The state digest is made of the engine's rows, which rank 0 collects. Rule:
+sync_training 6.3, 6.4.
 """
 
 from __future__ import annotations
