@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint.damage import damage
-from monolith_ref.checkpoint.rows import Decoded, take
+from monolith_ref.checkpoint.rows import Decoded
 from monolith_ref.checkpoint.tables import duplicates
 from monolith_ref.table.store import RowDump, RowStore
 
@@ -38,11 +38,9 @@ class LoadedTable:
     def __len__(self) -> int:
         return sum(len(rows) for rows, _widths in self.parts)
 
-    def add(self, decoded: Decoded, which: NDArray[np.bool_] | None = None) -> None:
-        """Keep rows of a batch (those of a mask)."""
+    def add(self, decoded: Decoded) -> None:
+        """Keep the rows of a batch."""
         rows, found = decoded.rows, decoded.found
-        if which is not None and not which.all():
-            rows, found = take(rows, which), found[which]
         if len(rows):
             self.parts.append((rows, found if (found < decoded.shape.dim).any() else None))
 

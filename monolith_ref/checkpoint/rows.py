@@ -90,6 +90,12 @@ class Decoded:
     positions: NDArray[np.int64]
     times: NDArray[np.int64]
 
+    def where(self, mask: NDArray[np.bool_]) -> Decoded:
+        """The rows that a mask selects."""
+        if mask.all():
+            return self
+        return Decoded(self.shape, take(self.rows, mask), self.found[mask], self.positions[mask], self.times[mask])
+
 
 def decode(batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(None)) -> Decoded:
     """The rows of a batch (or of ``part`` of it) of a table whose shape is known, in order.

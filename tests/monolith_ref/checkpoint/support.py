@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import monolith_conformance
@@ -93,3 +94,40 @@ def dump_of(ids, dim, rule_state, times):
     """A dump from plain arrays."""
     ids = np.asarray(ids, np.int64)
     return RowDump(ids, np.zeros((len(ids), dim), np.float32), rule_state, np.asarray(times, np.uint32))
+
+
+class ThreadRank:
+    """One of several ranks that are threads of this process."""
+
+    def __init__(self, rank, size, shared):
+        self.rank = rank
+        self.size = size
+        self._shared = shared
+
+    def allgather_bytes(self, data, what):
+        box, barrier = self._shared
+        box[self.rank] = (data, what)
+        barrier.wait(60)
+        found = list(box)
+        assert len({name for _data, name in found}) == 1, found
+        barrier.wait(60)
+        return [data for data, _name in found]
+
+
+def on_ranks(size, work):
+    """Run ``work(comm)`` on that many ranks; results in rank order, errors as the exceptions themselves."""
+    shared = ([None] * size, threading.Barrier(size))
+    results = [None] * size
+
+    def run(rank):
+        try:
+            results[rank] = work(ThreadRank(rank, size, shared))
+        except Exception as error:
+            results[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return results
