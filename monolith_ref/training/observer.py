@@ -18,7 +18,7 @@ __all__ = ["ForwardResult", "Observer", "StepResult"]
 class ForwardResult:
     """After the forward pass, before any gradient.
 
-    Arrays are host views of the engine's buffers, valid until the observer returns: copy what must last.
+    Arrays are host views of the engine's buffers, valid until the next step: copy what must last.
 
     Attributes
     ----------

@@ -1,0 +1,470 @@
+"""The step on one rank against a naive loop over dictionaries and NumPy, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from monolith_kernels.target import target
+from numpy.typing import NDArray
+
+from monolith_ref.dense import MLP, Constant, Dense, mse
+from monolith_ref.entry import AdagradOptimizer, Fp32Compressor, SgdOptimizer, ZerosInitializer
+from monolith_ref.errors import ConfigError, ShapeError, StateError, SyncError, UnknownNameError, UnsupportedError
+from monolith_ref.features.ragged import Batch, Ragged
+from monolith_ref.learning_rate import PolynomialDecay
+from monolith_ref.sync.communicator import SerialCommunicator
+from monolith_ref.training.clipping import clip_factor, exact_norm, exact_square_sum, local_norm
+from monolith_ref.training.engine import Engine
+from monolith_ref.training.model import EstimatorSpec, ModelFeatures, MonolithModel
+from monolith_ref.training.observer import ForwardResult, Observer, StepResult
+
+F = NDArray[np.float32]
+NAMES = ("first", "second", "third")
+SLOTS = {"first": 3, "second": 1, "third": 2}
+DIM, HIDDEN = 5, 4
+LR, START = np.float32(0.05), np.float32(0.1)
+
+
+def same(a: Any, b: Any) -> None:
+    a, b = np.ascontiguousarray(a, np.float32), np.ascontiguousarray(b, np.float32)
+    np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
+class Task(MonolithModel):
+    """Three features, one hidden layer."""
+
+    rate: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_slots(SLOTS)
+
+    def input_fn(self, mode: str) -> Iterator[Batch]:
+        return (batch(step, 6) for step in range(4))
+
+    def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+        for name in NAMES:
+            self.create_embedding_feature_column(name)
+        adagrad = AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=0.1)
+        x = self.lookup_embedding_slice(
+            NAMES, "vec", DIM, ZerosInitializer(), adagrad, Fp32Compressor(), self.rate, out_type="concat"
+        )
+        hidden = Dense(HIDDEN, "relu", bias_initializer=Constant(0.1))(x)
+        p = Dense(1)(hidden)
+        return EstimatorSpec(features["label"], p, "main", mse(p, features["label"]), adagrad, False)
+
+
+def batch(step: int, rows: int, ids: int = 8) -> Batch:
+    """Ids repeat within rows and over rows, some rows have none; features share signatures but not slots."""
+    rng = np.random.default_rng([step, rows])
+    ragged = {}
+    for name in NAMES:
+        lengths = rng.integers(0, 5, rows)
+        values = rng.integers(0, ids, lengths.sum()) + (np.int64(SLOTS[name]) << 48)
+        ragged[name] = Ragged.from_lengths(values, lengths)
+    return Batch(ragged, {"label": rng.integers(0, 2, rows).astype(np.float32)}, rows)
+
+
+def adagrad(w: F, a: F, g: F) -> tuple[F, F]:
+    a = a + g * g
+    return w - (LR / np.sqrt(a)) * g, a
+
+
+class Naive:
+    """The model of :class:`Task` in loops over rows, positions and elements' rows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.rows: dict[int, tuple[F, F]] = {}
+        self.dense = {name: (w, np.full_like(w, START)) for name, w in engine.variables.items()}
+
+    def step(self, b: Batch, exact: bool = False) -> dict[str, Any]:
+        zero = np.zeros(DIM, np.float32)
+        w = {name: pair[0] for name, pair in self.dense.items()}
+        gradients: dict[int, list[F]] = {}
+        terms: dict[str, list[F]] = {name: [] for name in w}
+        xs, ps, dxs, squares = [], [], [], []
+        for i in range(b.rows):
+            x = np.zeros(0, np.float32)
+            for name in NAMES:
+                pooled = zero
+                for fid in b.ragged[name].row(i).tolist():
+                    pooled = pooled + self.rows.get(fid, (zero, zero))[0]
+                x = np.concatenate([x, pooled])
+            z = np.zeros(HIDDEN, np.float32)
+            for k, value in enumerate(x):
+                z = z + value * w["dense_0/kernel"][k]
+            z = z + w["dense_0/bias"]
+            h = np.where(z > 0, z, np.float32(0))
+            p = np.float32(0)
+            for k, value in enumerate(h):
+                p = p + value * w["dense_1/kernel"][k, 0]
+            p = p + w["dense_1/bias"][0]
+            e = p - b.label[i]
+            squares.append(e * e)
+            d = (e * np.float32(2)) / np.float32(b.rows)
+            t = np.where(z > 0, np.float32(0) + d * w["dense_1/kernel"][:, 0], np.float32(0))
+            dx = np.zeros(len(x), np.float32)
+            for o, value in enumerate(t):
+                dx = dx + value * w["dense_0/kernel"][:, o]
+            terms["dense_0/kernel"].append(x[:, None] * t)
+            terms["dense_0/bias"].append(t)
+            terms["dense_1/kernel"].append((h * d)[:, None])
+            terms["dense_1/bias"].append(np.array([d]))
+            xs.append(x)
+            ps.append(p)
+            dxs.append(dx)
+        for f, name in enumerate(NAMES):
+            for i in range(b.rows):
+                for fid in b.ragged[name].row(i).tolist():
+                    gradients.setdefault(fid, []).append(dxs[i][f * DIM : (f + 1) * DIM])
+        total = exact_sum if exact else ordered_sum
+        reduced = {name: total(parts) for name, parts in terms.items()}
+        for name, g in reduced.items():
+            self.dense[name] = adagrad(*self.dense[name], g)
+        for fid, parts in gradients.items():
+            self.rows[fid] = adagrad(*self.rows.get(fid, (zero, np.full(DIM, START))), total(parts))
+        loss = total([np.array([s]) for s in squares])[0] / np.float32(b.rows)
+        return {"x": xs, "p": ps, "dx": dxs, "loss": loss, "dense": reduced, "fids": sorted(gradients)}
+
+
+def ordered_sum(parts: list[F]) -> F:
+    total = np.zeros_like(parts[0])
+    for part in parts:
+        total = total + part
+    return total
+
+
+def exact_sum(parts: list[F]) -> F:
+    columns = np.stack(parts).reshape(len(parts), -1).T
+    sums = [float(sum((Fraction(float(v)) for v in column), Fraction(0))) for column in columns]
+    return np.array(sums, np.float32).reshape(parts[0].shape)
+
+
+def table_rows(engine: Engine) -> dict[int, tuple[F, F]]:
+    rows = {}
+    for spec in engine.tables:
+        dump = engine.embeddings.tables[spec.name].export()
+        for i, fid in enumerate(dump.ids.tolist()):
+            rows[fid] = (dump.weights[i], dump.state[0]["norm"][i])
+    return rows
+
+
+@pytest.mark.parametrize("reduction", ["sequential", "sum", "mean", "exact"])
+@pytest.mark.parametrize("layout", ["multi", "merged"])
+def test_steps_equal_the_naive_loop(layout: Any, reduction: Any) -> None:
+    seen: list[StepResult] = []
+
+    class Watch(Observer):
+        def on_step(self, result: StepResult) -> None:
+            seen.append(result)
+
+    engine = Engine(Task(), layout=layout, reduction=reduction, observers=[Watch()])
+    naive = Naive(engine)
+    for step, rows in enumerate((6, 9, 1, 13)):
+        b = batch(step, rows)
+        result = engine.step(b)
+        truth = naive.step(b, exact=reduction == "exact")
+        assert result is seen[-1]
+        assert (result.step, engine.global_step) == (step, step + 1)
+        same(result.forward.x, truth["x"])
+        same(result.forward.predictions["main"], truth["p"])
+        same(result.dx, truth["dx"])
+        same(result.loss, truth["loss"])
+        for name, gradient in truth["dense"].items():
+            same(result.dense_gradients[name], gradient)
+            same(engine.variables[name], naive.dense[name][0])
+            same(engine.slots[name]["accumulator"], naive.dense[name][1])
+        updated = np.concatenate(list(result.updated.values()))
+        assert sorted(updated.tolist()) == truth["fids"]
+        rows_now = table_rows(engine)
+        assert sorted(rows_now) == sorted(naive.rows)
+        for fid, (w, a) in naive.rows.items():
+            same(rows_now[fid][0], w)
+            same(rows_now[fid][1], a)
+    assert any(w.any() for w, _ in naive.rows.values())
+    assert {"dedup", "update", "forward", "backward"} <= set(result.seconds)
+
+
+def test_columns_follow_the_order_of_lookup() -> None:
+    engine = Engine(Task())
+    assert engine.columns == {"first": (0, DIM), "second": (DIM, DIM), "third": (2 * DIM, DIM)}
+    assert [spec.name for spec in engine.tables] == sorted(NAMES)
+
+
+def test_a_step_without_rows_moves_nothing_but_the_step() -> None:
+    engine = Engine(Task())
+    engine.step(batch(0, 6))
+    before = engine.variables
+    rows = table_rows(engine)
+    result = engine.step(batch(0, 0))
+    assert engine.global_step == 2
+    assert result.loss == 0
+    for name, value in engine.variables.items():
+        same(value, before[name])
+    assert sorted(table_rows(engine)) == sorted(rows)
+
+
+def test_training_stops_at_steps_or_at_the_end_of_the_data() -> None:
+    events: list[Any] = []
+
+    class Watch(Observer):
+        def on_start(self, engine: Any) -> None:
+            events.append("start")
+
+        def on_batch(self, step: int, batch: Batch) -> None:
+            events.append(step)
+
+        def on_forward(self, forward: ForwardResult) -> None:
+            events.append(forward.batch.rows)
+
+        def on_end(self, engine: Any) -> None:
+            events.append("end")
+
+    task = Task()
+    engine = Engine(task, observers=[Watch()])
+    assert engine.train(task.input_fn("train"), 2) == 2
+    assert events == ["start", 0, 6, 1, 6, "end"]
+    assert engine.train(task.input_fn("train"), 2) == 0
+    assert engine.train(task.input_fn("train")) == 2
+    assert engine.global_step == 4
+    with pytest.raises(ConfigError, match="steps"):
+        engine.train(task.input_fn("train"), -1)
+
+
+def test_state_is_carried_over_by_load_dense() -> None:
+    engine, other = Engine(Task()), Engine(Task())
+    engine.step(batch(0, 6))
+    other.load_dense(engine.variables, engine.slots, engine.global_step)
+    for spec in engine.tables:
+        other.embeddings.tables[spec.name].import_(engine.embeddings.tables[spec.name].export())
+    for step in (1, 2):
+        a, b = engine.step(batch(step, 7)), other.step(batch(step, 7))
+        same(a.loss, b.loss)
+    for name, value in engine.variables.items():
+        same(value, other.variables[name])
+    variables = engine.variables
+    with pytest.raises(UnknownNameError, match="dense_9"):
+        other.load_dense({**variables, "dense_9/bias": variables["dense_0/bias"]}, engine.slots, 0)
+    with pytest.raises(UnknownNameError, match="missing"):
+        other.load_dense({}, engine.slots, 0)
+    with pytest.raises(ShapeError, match="dense_0/bias"):
+        other.load_dense({**variables, "dense_0/bias": np.zeros(9, np.float32)}, engine.slots, 0)
+
+
+def test_rates_of_a_schedule_follow_the_step() -> None:
+    class Warm(Task):
+        rate = PolynomialDecay(0.0, decay_steps=4, end_learning_rate=0.1)
+
+    engine = Engine(Warm())
+    for step, expected in enumerate((0.0, 0.025, 0.05)):
+        assert float(engine.learning_rates()["first"][0]) == pytest.approx(expected, abs=1e-7)
+        engine.step(batch(step, 5))
+    first = Engine(Warm())
+    first.step(batch(0, 5))
+    assert not any(w.any() for w, _ in table_rows(first).values())
+
+
+@pytest.mark.parametrize("policy", ["raise", "propagate", "skip"])
+def test_gradients_that_are_not_finite(policy: Any) -> None:
+    engine = Engine(Task(), non_finite=policy)
+    engine.step(batch(0, 6))
+    before, rows = engine.variables, table_rows(engine)
+    bad = batch(1, 6)
+    bad.dense["label"][2] = np.nan
+    if policy == "raise":
+        with pytest.raises(SyncError, match="step 1"):
+            engine.step(bad)
+    else:
+        engine.step(bad)
+    moved = any(
+        (value.view(np.uint32) != before[name].view(np.uint32)).any() for name, value in engine.variables.items()
+    )
+    assert moved == (policy == "propagate")
+    assert (sorted(table_rows(engine)) == sorted(rows)) == (policy != "propagate")
+
+
+@pytest.mark.parametrize("reduction", ["sequential", "exact"])
+def test_clipping_scales_every_gradient(reduction: Any) -> None:
+    free, limited = Engine(Task(), reduction=reduction), Engine(Task(), reduction=reduction, clip_norm=0.05)
+    far = Engine(Task(), reduction=reduction, clip_norm=1e9)
+    b = batch(0, 6)
+    plain, clipped, untouched = free.step(b), limited.step(b), far.step(b)
+    total = 0.0
+    for gradient in plain.dense_gradients.values():
+        total += float((gradient.astype(np.float64) ** 2).sum())
+    for name in NAMES:
+        first, width = free.columns[name]
+        part = plain.dx[:, first : first + width].astype(np.float64) ** 2
+        total += float((part.sum(axis=1) * b.ragged[name].lengths()).sum())
+    factor = np.float32(0.05) / np.float32(math.sqrt(total))
+    assert factor < 1
+    for name, gradient in plain.dense_gradients.items():
+        same(clipped.dense_gradients[name], gradient * factor)
+        same(untouched.dense_gradients[name], gradient)
+    same(clipped.dx, plain.dx * factor)
+    same(untouched.dx, plain.dx)
+
+
+def test_norms() -> None:
+    rng = np.random.default_rng(3)
+    values = (rng.standard_normal((50, 4)) * 10.0 ** rng.integers(-44, 37, (50, 4))).astype(np.float32)
+    counts = rng.integers(0, 30, 50)
+    real = sum(
+        (int(c) * Fraction(float(v)) ** 2 for row, c in zip(values, counts, strict=True) for v in row), Fraction(0)
+    )
+    assert Fraction(exact_square_sum(values, counts), 1 << 298) == real
+    ragged = {"a": Ragged.from_lengths(np.zeros(counts.sum(), np.int64), counts)}
+    columns = {"a": (0, 4)}
+    dense = [np.array([3, 4], np.float32)]
+    serial = SerialCommunicator()
+    expected = np.float32(math.sqrt(float(real + 25)))
+    same(exact_norm(serial, dense, values, ragged, columns), expected)
+    small = np.ones((2, 4), np.float32)
+    two = {"a": Ragged.from_lengths(np.zeros(3, np.int64), np.array([0, 3]))}
+    same(local_norm(dense, small, two, columns), np.sqrt(np.float32(37)))
+    small[1, 1] = np.inf
+    assert np.isinf(exact_norm(serial, dense, small, two, columns))
+    assert np.isinf(local_norm(dense, small, two, columns))
+    small[1, 1] = np.nan
+    assert np.isnan(exact_norm(serial, dense, small, two, columns))
+    small[:] = [[np.nan] * 4, [1] * 4]
+    same(exact_norm(serial, dense, small, two, columns), np.sqrt(np.float32(37)))
+    assert clip_factor(2.0, np.float32(1)) is None
+    assert clip_factor(2.0, np.float32(np.nan)) is None
+    same(clip_factor(2.0, np.float32(np.inf)), 0)
+    same(clip_factor(2.0, np.float32(3)), np.float32(2) / np.float32(3))
+
+
+def test_weight_decay_is_added_after_the_reduction() -> None:
+    free, decayed = Engine(Task()), Engine(Task(), dense_weight_decay=0.25)
+    kernel = free.variables["dense_0/kernel"]
+    a, b = free.step(batch(0, 6)), decayed.step(batch(0, 6))
+    same(b.dense_gradients["dense_0/kernel"], a.dense_gradients["dense_0/kernel"] + np.float32(0.25) * kernel)
+
+
+def test_several_heads_and_slices() -> None:
+    class TwoHeads(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            sgd = SgdOptimizer(learning_rate=0.1)
+            parts: dict[str, Any] = {
+                "initializer": ZerosInitializer(),
+                "optimizer": sgd,
+                "compressor": Fp32Compressor(),
+            }
+            bias = self.lookup_embedding_slice(NAMES, "bias", 1, out_type="add_n", **parts)
+            vectors = self.lookup_embedding_slice(NAMES, "vec", 3, out_type="concat", **parts)
+            first = MLP([4, 1], bias_initializer=Constant(0.5))(vectors)
+            label = features["label"]
+            loss = mse(first, label) + mse(bias, label)
+            return EstimatorSpec([label, label], [first, bias], ["deep", "wide"], loss, sgd, [True, False])
+
+    engine = Engine(TwoHeads())
+    assert engine.tables[0].slice_dims == (1, 3)
+    b = batch(0, 6)
+    result = engine.step(b)
+    assert set(result.forward.predictions) == {"deep", "wide"}
+    deep, wide = result.forward.predictions.values()
+    halves = [
+        np.float32(ordered_sum([np.array([v]) for v in (p - b.label) * (p - b.label)])[0] / np.float32(6))
+        for p in (deep, wide)
+    ]
+    same(result.loss, halves[0] + halves[1])
+    # Both slices of a row move: the bias by the wide head alone, exactly by its own gradient.
+    first, width = engine.columns["first"]
+    d = ((wide - b.label) * np.float32(2)) / np.float32(6)
+    same(result.dx[:, first], d + np.float32(0))
+    assert width == 4
+    before = result.loss
+    assert [engine.step(b).loss for _ in range(5)][-1] < before
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"loss": None}, ConfigError, "loss"),
+        ({"optimizer": "adagrad"}, ConfigError, "dense optimizer"),
+        ({"pred": 3}, ShapeError, "pred"),
+        ({"head_name": ["a", "b"]}, ConfigError, "2 head names for 1"),
+    ],
+)
+def test_model_functions_are_checked(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    class Changed(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            return super().model_fn(features, mode)._replace(**change)
+
+    with pytest.raises(error, match=message):
+        Engine(Changed())
+
+
+def test_model_calls_outside_of_model_fn_and_unknown_results() -> None:
+    class Nothing(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> Any:
+            return None
+
+    with pytest.raises(ConfigError, match="EstimatorSpec"):
+        Engine(Nothing())
+    with pytest.raises(StateError, match="model_fn"):
+        Task().create_embedding_feature_column("first")
+    with pytest.raises(ConfigError, match="mode"):
+        Task().record("test")
+    with pytest.raises(NotImplementedError, match="input_fn"):
+        MonolithModel().input_fn("train")
+
+
+def test_what_synchronous_training_does_not_have() -> None:
+    class Filtered(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            self.create_embedding_feature_column("first", occurrence_threshold=2)
+            return super().model_fn(features, mode)
+
+    class Mean(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            self.create_embedding_feature_column("first", combiner="reduce_mean")
+            return super().model_fn(features, mode)
+
+    class Broadcast(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            spec = super().model_fn(features, mode)
+            return spec._replace(loss=mse(spec.pred, features["label"], broadcast=True))
+
+    with pytest.raises(UnsupportedError, match="occurrence_threshold"):
+        Engine(Filtered())
+    with pytest.raises(UnsupportedError, match="reduce_mean"):
+        Engine(Mean())
+    with pytest.raises(UnsupportedError, match="exact"):
+        Engine(Broadcast(), reduction="exact")
+    assert Engine(Broadcast()).step(batch(0, 4)).loss > 0
+
+
+def test_batches_that_do_not_fit_are_named() -> None:
+    engine = Engine(Task())
+    b = batch(0, 4)
+    with pytest.raises(UnknownNameError, match="label"):
+        engine.step(Batch(b.ragged, {}, 4))
+    with pytest.raises(UnknownNameError, match="third"):
+        engine.step(Batch({"first": b.ragged["first"], "second": b.ragged["second"]}, b.dense, 4))
+    with pytest.raises(ShapeError, match="label"):
+        engine.step(Batch(b.ragged, {"label": np.zeros((4, 2), np.float32)}, 4))
+
+
+def test_parameters_are_a_tree_with_fixed_names() -> None:
+    task = Task()
+    task.p.train.max_steps = 7
+    assert task.p.as_dict()["train"]["max_steps"] == 7
+    assert task.p.copy().train.max_steps == 7
+    with pytest.raises(AttributeError, match="'max_steps'"):
+        task.p.train.max_step = 3
+    with pytest.raises(AttributeError, match="nearest"):
+        _ = task.p.clipnorm
+    assert "clip_norm" in task.p
+
+
+def test_threads_and_targets_are_the_callers_choice() -> None:
+    one, two = Engine(Task()), Engine(Task(), target=target("cpu", threads=2))
+    for step in range(2):
+        same(one.step(batch(step, 9)).loss, two.step(batch(step, 9)).loss)
