@@ -25,6 +25,8 @@ CHUNK = 4 << 20
 BATCH = 1 << 16
 MOST_COMPRESSED = 2 * blocks.BLOCK + 64
 """A raw snappy block spends at most two bytes on one, plus its length."""
+MOST_INFLATED = 16 << 20
+"""How much longer than its whole file one record of a compressed file may be (it has to be held in memory)."""
 
 
 @dataclass
@@ -101,7 +103,7 @@ class _Snappy:
 
     def bound(self) -> int:
         blocks_left = (self._size - self._at) // 5 + 1
-        return len(self._block) + blocks_left * blocks.BLOCK
+        return min(len(self._block) + blocks_left * blocks.BLOCK, self._size + MOST_INFLATED)
 
     def read_into(self, view: memoryview) -> int:
         while not self._block:
@@ -221,9 +223,9 @@ class RecordFile:
                 raise self._fault(status)
             if ended:
                 break
-            # A record longer than the buffer: let the buffer grow as its bytes really arrive.
+            # The bound has been checked: a record that is longer than the buffer may well be there.
             if begin == 0 and end == len(data):
-                grown = np.empty(min(2 * len(data), max(int(need), 2 * CHUNK)), np.uint8)
+                grown = np.empty(max(int(need), len(data) + BATCH), np.uint8)
                 grown[:end] = data
                 data = grown
             else:

@@ -109,7 +109,7 @@ class TableContent:
 
 def with_expiry_of_first(tables: list[TableContent]) -> list[TableContent]:
     """Every table with the first non-empty expiry of all (quirk ``multi_expiry_first_table``)."""
-    first = next((t for t in tables if t.message.HasField("slot_expire_time_config")), None)
+    first = next((t for t in tables if t.message.slot_expire_time_config.ByteSize()), None)
     if first is None:
         return tables
     expire_by = first.message.slot_expire_time_config.SerializeToString()
