@@ -122,6 +122,9 @@ def _once(session: Session, case: Case) -> Outcome:
         return Outcome(case, "failed", mismatch, text, transcript=session.transcript)
     except BackendFault as fault:
         return Outcome(case, "fault", message=str(fault), stderr=fault.stderr, transcript=session.transcript)
+    except Exception as error:
+        text = f"the case itself raised {type(error).__name__}: {error}"
+        return Outcome(case, "failed", message=text, transcript=session.transcript)
     return Outcome(case, "passed")
 
 

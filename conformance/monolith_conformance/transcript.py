@@ -132,6 +132,8 @@ def compare_results(
             mismatch = _compare_floats(number, found, wanted)
         elif name == "blob":
             mismatch = None if found == wanted else Mismatch(number, name, found.hex(), wanted.hex())
+        elif name == "entries":
+            mismatch = _compare_entries(number, list(found), list(wanted))
         else:
             mismatch = _compare_lists(number, name, list(found), list(wanted))
         if mismatch is not None:
@@ -146,6 +148,19 @@ def _compare_floats(number: int, found: bytes, wanted: bytes) -> Mismatch | None
     if difference is None:
         return None
     return Mismatch(number, f"floats[{difference.index}]", difference.actual, difference.expected, difference.ulps)
+
+
+def _compare_entries(number: int, found: list[bytes], wanted: list[bytes]) -> Mismatch | None:
+    """Entries are compared by content: any NaN equals any NaN, and a default may be written or left out."""
+    from monolith_conformance.entries import canonical_entry, first_entry_difference
+
+    if len(found) != len(wanted):
+        return Mismatch(number, "entries", f"{len(found)} rows", f"{len(wanted)} rows")
+    for index, (a, b) in enumerate(zip(found, wanted, strict=True)):
+        if a != b and canonical_entry(a) != canonical_entry(b):
+            path, actual, expected, far = first_entry_difference(a, b)
+            return Mismatch(number, f"entries[{index}]{path}", actual, expected, far)
+    return None
 
 
 def _compare_lists(number: int, name: str, found: list[object], wanted: list[object]) -> Mismatch | None:

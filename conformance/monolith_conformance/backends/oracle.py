@@ -1,0 +1,177 @@
+"""The suite's own truth as a backend: dictionaries, small arrays, one id at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from monolith_protos import hash_table_pb2, testee_pb2
+from numpy.typing import NDArray
+
+from monolith_conformance.backends.filters import PlayedFilter, play_filter
+from monolith_conformance.backends.tables import F4, TableAdaptor, TableBackend
+from monolith_conformance.entries import entry_of, row_of
+from monolith_conformance.oracle import combiners, filters, reductions, rules
+from monolith_conformance.oracle.table import OracleTable
+from monolith_ref.errors import ArgumentError, ConfigError, StateError
+from monolith_ref.table.config import check_table_config
+
+__all__ = ["OracleBackend"]
+
+
+class _Table:
+    """An oracle table behind the protocol's operations."""
+
+    def __init__(self, table: OracleTable) -> None:
+        self.table = table
+        self.dim, self.segments, self.serving = table.dim, len(table.segments), table.serving
+        self._rules = [segment.rule for segment in table.segments]
+        self._stepped = "batch_softmax" in self._rules
+
+    def lookup(self, ids: NDArray[np.int64]) -> tuple[F4, int]:
+        found, rows = self.table.lookup(ids.tolist())
+        return rows, found
+
+    def contains(self, ids: NDArray[np.int64]) -> list[bool]:
+        return self.table.contains(ids.tolist())
+
+    def size(self) -> int:
+        return self.table.size()
+
+    def assign(self, ids: NDArray[np.int64], values: F4, time: int) -> None:
+        self._check_time(time)
+        self.table.assign(ids.tolist(), values, time)
+
+    def assign_add(self, ids: NDArray[np.int64], values: F4, time: int) -> None:
+        self._check_time(time)
+        self.table.assign_add(ids.tolist(), values, time)
+
+    def optimize(self, ids: NDArray[np.int64], grads: F4, rates: F4, time: int, global_step: int, dedup: bool) -> None:
+        self._refuse_serving("Optimize")
+        self._check_time(time)
+        if self._stepped and global_step < 0:
+            raise ArgumentError(f"global_step {global_step} must not be negative")
+        self.table.optimize(ids.tolist(), grads, rates, time, global_step, dedup=dedup)
+
+    def reinitialize(self, ids: NDArray[np.int64], time: int) -> list[int]:
+        self._refuse_serving("Init")
+        self._check_time(time)
+        return self.table.reinitialize(ids.tolist(), time)
+
+    def lookup_entry(self, ids: NDArray[np.int64]) -> list[bytes]:
+        self._refuse_serving("Save")
+        return [
+            entry_of(self.table.entry(fid), self._rules, with_id=False) if self.table.has(fid) else b""
+            for fid in ids.tolist()
+        ]
+
+    def evict(self, reference: int) -> int:
+        return self.table.evict(reference)
+
+    def save(self) -> list[bytes]:
+        self._refuse_serving("Save")
+        return [entry_of(row, self._rules) for row in self.table.dump()]
+
+    def restore(self, entries: Sequence[bytes]) -> int:
+        rows = [row_of(entry, self._rules) for entry in entries]
+        for row in rows:
+            self._check_row(row)
+        return self.table.restore(rows)
+
+    def clear(self) -> None:
+        self.table.clear()
+
+    def _check_row(self, row: Any) -> None:
+        if len(row.num) > self.dim:
+            raise ArgumentError(f"id {row.id}: {len(row.num)} floats for a row of {self.dim}")
+        if self.serving:
+            return
+        for segment, state in zip(self.table.segments, row.opt, strict=True):
+            expected = rules.initial(segment.rule, segment.config, segment.dim)
+            if set(state) != set(expected) or any(np.shape(state[k]) != np.shape(v) for k, v in expected.items()):
+                raise ArgumentError(f"id {row.id}: the state of {segment.rule} has another shape")
+
+    def _check_time(self, time: int) -> None:
+        if not 0 <= time < 1 << 32 and "wrap_timestamps" not in self.table.quirks:
+            raise ArgumentError(f"time {time} is not in [0, 2^32)")
+
+    def _refuse_serving(self, what: str) -> None:
+        if self.serving:
+            raise StateError(f"ServingEntryAccessor doesn't support {what}")
+
+
+class OracleBackend(TableBackend):
+    """Every rule as the oracle states it."""
+
+    name = "oracle"
+
+    def start(self, profile: str, quirks: Any) -> None:
+        super().start(profile, quirks)
+        self._first: OracleTable | None = None
+
+    def capabilities(self) -> list[str]:
+        names = super().capabilities()
+        names += [f"combiner.{kind}" for kind in combiners.COMBINERS]
+        names += [f"sync.{kind}" for kind in reductions.REDUCTIONS]
+        names += ["filter.hash", "filter.hash_u8", "filter.sliding", "filter.dummy"]
+        return names
+
+    def new_table(self, config: hash_table_pb2.EmbeddingHashTableConfig, filter_kind: str) -> TableAdaptor:
+        check_table_config(config, self.quirks)
+        if filter_kind:
+            raise ConfigError("a filter in front of a table is made by the filter requests")
+        made = OracleTable(config, profile=self.profile, quirks=tuple(self.quirks), shared=self._first)
+        self._first = self._first or made
+        return _Table(made)
+
+    def combine(self, message: testee_pb2.Combine) -> testee_pb2.Result:
+        splits = np.array(message.row_splits, np.int64)
+        e = np.frombuffer(message.floats, "<f4").reshape(-1, message.dim)
+        if not message.upstream:
+            out = combiners.combine(message.kind, splits, e, message.n, profile=self.profile, quirks=tuple(self.quirks))
+        else:
+            shape = (len(splits) - 1, message.n, message.dim) if message.kind == "first_n" else (-1, message.dim)
+            upstream = np.frombuffer(message.upstream, "<f4").reshape(shape)
+            out = combiners.combine_gradient(message.kind, splits, e, upstream, message.n, profile=self.profile)
+        return testee_pb2.Result(floats=out.astype("<f4").tobytes())
+
+    def filter(self, message: testee_pb2.Filter) -> testee_pb2.Result:
+        return play_filter(self._filter(message), message)
+
+    def _filter(self, message: testee_pb2.Filter) -> PlayedFilter:
+        quirks = set(self.quirks)
+        if message.kind in ("hash", "hash_u8"):
+            bits = 16 if message.kind == "hash" else 8
+            return filters.OracleHashFilter(message.capacity, bits=bits, quirks=quirks)
+        if message.kind == "sliding":
+            return filters.OracleSlidingFilter(message.capacity, message.split_num or 7, quirks=quirks)
+        if message.kind == "dummy":
+            return _DummyFilter()
+        raise ConfigError(f"filter kind {message.kind!r}")
+
+    def sync(self, message: testee_pb2.Sync) -> testee_pb2.Result:
+        table = self.table(message.table)
+        if message.reduction not in reductions.REDUCTIONS:
+            raise ArgumentError(f"reduction {message.reduction!r}")
+        parts = [
+            (list(part.ids), np.frombuffer(part.floats, "<f4").reshape(len(part.ids), table.dim))
+            for part in message.parts
+        ]
+        rates = np.frombuffer(message.rates, "<f4")
+        for ids, gradients in reductions.steps_at_owner(message.reduction, parts):
+            table.optimize(np.array(ids, np.int64), gradients, rates, message.time, message.global_step, False)
+        return testee_pb2.Result()
+
+
+class _DummyFilter:
+    """Lets everything in."""
+
+    def add(self, fid: int, count: int) -> int:
+        return 15
+
+    def get(self, fid: int) -> int:
+        return 15
+
+    def should_be_filtered(self, fid: int, count: int, threshold: int) -> bool:
+        return False
