@@ -1,0 +1,17 @@
+"""``monolith-ref conform …``: everything that holds an implementation against the reference."""
+
+from __future__ import annotations
+
+import typer
+
+from monolith_conformance import suite_cli
+
+__all__ = ["conform_app"]
+
+conform_app = typer.Typer(
+    name="conform",
+    help="Hold an implementation against the reference: run the suite, replay golden vectors and files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+suite_cli.register(conform_app)
