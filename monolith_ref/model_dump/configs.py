@@ -12,6 +12,7 @@ from monolith_protos import model_dump_pb2
 from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
 
 from monolith_ref.errors import DumpError
+from monolith_ref.model_dump.parsing import parse
 
 __all__ = [
     "TableRecord",
@@ -105,9 +106,8 @@ def tables_of(messages: Iterable[model_dump_pb2.HashTableConfig]) -> dict[str, T
     """
     out = {}
     for message in messages:
-        config = EmbeddingHashTableConfig()
         try:
-            config.ParseFromString(message.table_config)
+            config = parse(EmbeddingHashTableConfig, message.table_config)
         except DecodeError as error:
             raise DumpError(f"table configuration '{message.name}': {error}", kind="bad_table_config") from None
         out[message.name] = TableRecord(config, list(message.learning_rates), list(message.extra_restore_names))

@@ -17,6 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from monolith_ref.model_dump.canonical import canonical_bytes
+from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.wire import (
     LENGTH,
     Record,
@@ -56,6 +57,7 @@ class _Entry:
     value: Any
 
 
+ENTRY = "(entry)"
 Value = Message | _Entry
 Normal = Callable[[Message], Any]
 
@@ -178,8 +180,16 @@ def _find(
         assert named.field is not None
         assert named.child is not None
         content = body[named.record.body : named.record.end]
-        below = f"{path}.{named.part}" if path else named.part
+        below = _below(path, value, named)
         _find(raw, record.body, record.end, content, named.child, named.field.message_type, below, base, out)
+
+
+def _below(path: str, value: Value, named: _Named) -> str:
+    """The path of a message inside of a body: an entry's own records go by ``<entry>(entry)``, its value by ``<entry>``."""
+    if isinstance(value, _Entry):
+        return path.removesuffix(ENTRY)
+    below = f"{path}.{named.part}" if path else named.part
+    return f"{below}{ENTRY}" if isinstance(named.child, _Entry) else below
 
 
 def _times(found: list[tuple[str, Record, FieldDescriptor | None]], part: str) -> int:
@@ -305,7 +315,7 @@ def _apply(
         content = body[named.record.body : named.record.end]
         if named.child is not None:
             assert named.field is not None
-            below = f"{path}.{named.part}" if path else named.part
+            below = _below(path, value, named)
             if _touches(groups, below):
                 content = _apply(content, named.child, named.field.message_type, below, groups, normal)
         contents.append(content)
@@ -318,10 +328,8 @@ def _apply(
 
 
 def _touches(groups: Mapping[str, list[Departure]], path: str) -> bool:
-    if path in groups:
-        return True
-    prefix = f"{path}."
-    return any(key.startswith(prefix) for key in groups)
+    plain = path.removesuffix(ENTRY)
+    return any(key in (plain, path) or key.startswith(f"{plain}.") for key in groups)
 
 
 def _record(body: bytes, named: _Named, content: bytes, head: bytes = b"") -> bytes:
@@ -339,24 +347,26 @@ def _record(body: bytes, named: _Named, content: bytes, head: bytes = b"") -> by
 
 def _listed(body: bytes, canonical: list[_Named], contents: list[bytes], listed: list[Departure]) -> bytes:
     places = {item.part: place for place, item in enumerate(canonical)}
-    left = set(range(len(canonical)))
+    written: set[int] = set()
+    covered: set[int] = set()
     out = bytearray()
     for entry in listed:
         data = bytes.fromhex(entry.hex)
         if not _is_head(data):
             out += data
-            # Its content stands here in full: the canonical record of that name is not written once more.
-            left.discard(places.get(entry.part, -1))
+            # Its content stands here in full: the canonical record of that name is not added at the end.
+            covered.add(places.get(entry.part, -1))
             continue
         first = places.get(entry.part)
         if first is None:
             continue
         for place in range(first, min(first + entry.count, len(canonical))):
-            if place in left:
-                left.discard(place)
+            if place not in written:
+                written.add(place)
                 out += _record(body, canonical[place], contents[place], data if place == first else b"")
-    for place in sorted(left):
-        out += _record(body, canonical[place], contents[place])
+    for place in range(len(canonical)):
+        if place not in written and place not in covered:
+            out += _record(body, canonical[place], contents[place])
     return bytes(out)
 
 
@@ -377,7 +387,7 @@ def _reads_as(departed: bytes, plain: bytes, value: Value, descriptor: Descripto
         # An entry is read inside of a map; as a body of its own its two records tell.
         return _entry_values(departed, descriptor) == _entry_values(plain, descriptor)
     try:
-        read = type(value).FromString(departed)
+        read = parse(type(value), departed)
     except DecodeError:
         return False
     return bool(normal(read) == normal(value))
@@ -412,4 +422,4 @@ def _entry_values(body: bytes, descriptor: Descriptor) -> dict[int, bytes] | Non
 def _read_type(descriptor: Descriptor, data: bytes) -> Message:
     from google.protobuf.message_factory import GetMessageClass
 
-    return GetMessageClass(descriptor).FromString(data)
+    return parse(GetMessageClass(descriptor), data)

@@ -14,6 +14,7 @@ from os import PathLike
 from typing import Any
 
 from monolith_protos.graph_pb2 import GraphDef
+
 from monolith_ref.errors import DumpError
 from monolith_ref.features.combiners import Combiner, FirstN, ReduceMean, ReduceSum
 from monolith_ref.model_dump.configs import TableRecord
@@ -198,9 +199,7 @@ def _record_mode(recorder: Recorder, model: EngineModel, holder: _Holder, mode: 
             _record_slice(recorder, graph, item)
         heads = _heads(graph, model, mode)
         graph.graph_def = _graph_with_variables(graph, model)
-        recorder.add_model_fn(
-            holder, mode, features, *heads, list(model.heads), model.classification
-        )
+        recorder.add_model_fn(holder, mode, features, *heads, list(model.heads), model.classification)
         if mode == "train" and model.optimizer is not None:
             recorder.add_optimizer(model.optimizer)
     return graph

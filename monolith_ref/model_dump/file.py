@@ -14,6 +14,7 @@ from monolith_protos import model_dump_pb2
 
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.canonical import canonical_bytes, canonical_chunks
+from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.wire import locate_fault
 
 __all__ = ["Dump", "parse_dump", "read_dump", "replace_file"]
@@ -83,16 +84,14 @@ def parse_dump(raw: bytes, path: str | None = None) -> model_dump_pb2.ModelDump:
         raise DumpError("the file is empty", kind="empty_file", path=path)
     if len(raw) > SIZE_LIMIT:
         raise DumpError(f"{len(raw)} bytes, where a message has at most {SIZE_LIMIT}", kind="malformed", path=path)
-    message = model_dump_pb2.ModelDump()
     try:
-        message.ParseFromString(raw)
+        return parse(model_dump_pb2.ModelDump, raw)
     except DecodeError as error:
         fault = locate_fault(raw, model_dump_pb2.ModelDump.DESCRIPTOR)
         if fault is None:
             raise DumpError(f"not a ModelDump ({error})", kind="malformed", path=path, offset=0) from None
         text = f"not a ModelDump: {fault.reason} (in {fault.path})"
         raise DumpError(text, kind="malformed", path=path, offset=fault.offset) from None
-    return message
 
 
 def replace_file(path: str | PathLike[str], chunks: Iterable[bytes]) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-
 from monolith_protos import graph_pb2, hash_table_pb2, model_dump_pb2
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.canonical import unknown_bytes
 from monolith_ref.model_dump.departures import Departure, apply_departures, find_departures, group_departures
 from monolith_ref.model_dump.file import parse_dump
+from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.pickles import assemble, disassemble
 from monolith_ref.model_dump.wire import Record, is_map, known_field, scan
 
@@ -130,7 +131,7 @@ class _Writer:
 
     def payload(self, kind: type[Message], value: bytes, path: str) -> dict[str, Any] | None:
         try:
-            read = kind.FromString(value)
+            read = parse(kind, value)
         except DecodeError:
             return None
         content = encode_message(read)

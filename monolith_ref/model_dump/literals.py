@@ -14,7 +14,35 @@ __all__ = ["DTYPES", "TfDtype", "parse_literal", "write_literal"]
 
 DEPTH_LIMIT = 50
 
-_BASE = ["float16", "float32", "float64", "bfloat16", "float8_e5m2", "float8_e4m3fn", "int4", "int8", "int16", "int32", "int64", "uint4", "uint8", "uint16", "uint32", "uint64", "bool", "string", "complex64", "complex128", "resource", "variant", "qint8", "qint16", "qint32", "quint8", "quint16"]
+_BASE = [
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "float8_e5m2",
+    "float8_e4m3fn",
+    "int4",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint4",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+    "string",
+    "complex64",
+    "complex128",
+    "resource",
+    "variant",
+    "qint8",
+    "qint16",
+    "qint32",
+    "quint8",
+    "quint16",
+]
 DTYPES = frozenset(_BASE) | {f"{name}_ref" for name in _BASE}
 """TensorFlow's dtype names."""
 

@@ -24,6 +24,7 @@ from monolith_ref.model_dump.graphs import Slicer, parse_graph
 from monolith_ref.model_dump.literals import write_literal
 from monolith_ref.model_dump.notices import warn
 from monolith_ref.model_dump.optimizers import optimizer_object
+from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.pickles import write_pickle
 from monolith_ref.model_dump.recorder import Recorder
 from monolith_ref.model_dump.stand_ins import Graph, Ragged, Tensor
@@ -317,8 +318,7 @@ class OriginalRecorder(Recorder):
 
     def load(self, fname: str | PathLike[str]) -> None:
         """Nothing is checked; lists grow; a missing train model is made, empty."""
-        message = model_dump_pb2.ModelDump()
-        message.ParseFromString(Path(fname).read_bytes())
+        message = parse(model_dump_pb2.ModelDump, Path(fname).read_bytes())
         for mode in ("train", "infer"):
             if mode == "train" or mode in message.model_dump:
                 proto = message.model_dump[mode]
@@ -459,7 +459,7 @@ def _try_set(message: Any, name: str, value: Any) -> None:
 
 def _parse_strictly(data: bytes) -> None:
     try:
-        graph_pb2.GraphDef.FromString(data)
+        parse(graph_pb2.GraphDef, data)
     except DecodeError:
         raise DecodeError("Error parsing message") from None
 

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from monolith_protos.layout_pb2 import OutConfig
 
 from monolith_ref.errors import DumpError
+from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.pickles import Inert, is_optimizer, read_pickle
 
 __all__ = [
@@ -29,7 +30,23 @@ __all__ = [
 ]
 
 SKIPPED = frozenset(
-    ["_abc_impl", "_ctx", "_export_outputs", "_global_step", "_losses", "_occurrence_threshold", "_private_children", "children", "ctx", "fc_dict", "fs_dict", "losses", "slice_dict", "_layout_dict", "_training_hooks"]
+    [
+        "_abc_impl",
+        "_ctx",
+        "_export_outputs",
+        "_global_step",
+        "_losses",
+        "_occurrence_threshold",
+        "_private_children",
+        "children",
+        "ctx",
+        "fc_dict",
+        "fs_dict",
+        "losses",
+        "slice_dict",
+        "_layout_dict",
+        "_training_hooks",
+    ]
 )
 _PARAMS = "monolith.core.hyperparams."
 
@@ -242,12 +259,10 @@ def restored(value: Mapping[str, Any]) -> dict[str, Any]:
 def _layout(name: Any, data: Any) -> OutConfig:
     if not isinstance(name, str) or not isinstance(data, bytes):
         raise DumpError(f"layout {name!r} is a {type(data).__name__}", kind="bad_layout")
-    out = OutConfig()
     try:
-        out.ParseFromString(data)
+        return parse(OutConfig, data)
     except DecodeError as error:
         raise DumpError(f"layout '{name}' is no OutConfig ({error})", kind="bad_layout") from None
-    return out
 
 
 def optimizer_json(optimizer: Any) -> bytes:

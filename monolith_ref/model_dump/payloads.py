@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
-
 from monolith_protos import model_dump_pb2
 from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import params
 from monolith_ref.model_dump.graphs import save_slice_info
 from monolith_ref.model_dump.literals import TfDtype, parse_literal
+from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.plain import plain_message, plain_value
 
 __all__ = [
@@ -119,7 +120,7 @@ def table_config(data: bytes) -> EmbeddingHashTableConfig:
         ``bad_table_config``.
     """
     try:
-        return EmbeddingHashTableConfig.FromString(data)
+        return parse(EmbeddingHashTableConfig, data)
     except DecodeError as error:
         raise DumpError(f"not an EmbeddingHashTableConfig ({error})", kind="bad_table_config") from None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from os import PathLike
 
 from monolith_protos import model_dump_pb2
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import params
 from monolith_ref.model_dump.file import Dump, parse_dump, read_dump
@@ -183,7 +184,9 @@ def _check_heads(report: Report, model: LocatedModel) -> None:
     flags = len(function.classification)
     if (heads and heads != predictions) or (flags and flags != predictions):
         text = f"{predictions} predict, {heads} head_name"
-        report.warning("head_mismatch", f"{model.where}.model_fn", text + (f", {flags} classification" if flags else ""))
+        report.warning(
+            "head_mismatch", f"{model.where}.model_fn", text + (f", {flags} classification" if flags else "")
+        )
 
 
 def _check_configs(report: Report, message: model_dump_pb2.ModelDump) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-
 from monolith_protos import model_dump_pb2
+
 from monolith_ref.model_dump.findings import Finding
 from monolith_ref.model_dump.wire import Record, is_map, known_field, scan
 

@@ -10,6 +10,7 @@ from monolith_protos import graph_pb2
 
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.graphs.references import base_name, parse_reference
+from monolith_ref.model_dump.parsing import parse
 
 __all__ = ["GraphIndex", "parse_graph"]
 
@@ -24,12 +25,10 @@ def parse_graph(data: bytes) -> graph_pb2.GraphDef:
     """
     if not data:
         raise DumpError("there is no graph", kind="no_graph")
-    graph = graph_pb2.GraphDef()
     try:
-        graph.ParseFromString(data)
+        return parse(graph_pb2.GraphDef, data)
     except DecodeError as error:
         raise DumpError(f"not a graph ({error})", kind="bad_graph") from None
-    return graph
 
 
 class GraphIndex:

@@ -16,6 +16,7 @@ from monolith_ref.model_dump.graphs.functions import reached_functions
 from monolith_ref.model_dump.graphs.index import GraphIndex
 from monolith_ref.model_dump.graphs.references import Reference, parse_reference
 from monolith_ref.model_dump.graphs.variables import Variable, describe_variable, readers_by_handle
+from monolith_ref.model_dump.parsing import parse
 
 __all__ = ["ExternalInput", "GraphSlice", "Slicer"]
 
@@ -210,7 +211,7 @@ def as_graph_def(graph: object) -> graph_pb2.GraphDef:
     serialize = getattr(found, "SerializeToString", None)
     if not callable(serialize) or type(found).__name__ != "GraphDef":
         raise DumpError(f"a GraphDef is needed, not a {type(graph).__name__}", kind="bad_type")
-    return graph_pb2.GraphDef.FromString(serialize())
+    return parse(graph_pb2.GraphDef, serialize())
 
 
 def _mapped(text: str, mapping: Mapping[Reference, Reference]) -> str:

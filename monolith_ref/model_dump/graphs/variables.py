@@ -12,6 +12,7 @@ from monolith_protos import graph_pb2
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.graphs.index import GraphIndex
 from monolith_ref.model_dump.graphs.references import base_name, parse_reference
+from monolith_ref.model_dump.parsing import parse
 
 __all__ = ["Variable", "describe_variable", "dtype_name", "readers_by_handle", "save_slice_info", "shape_sizes"]
 
@@ -95,9 +96,7 @@ def save_slice_info(data: bytes) -> graph_pb2.SaveSliceInfoDef:
     DumpError
         ``bad_save_slice_info``.
     """
-    out = graph_pb2.SaveSliceInfoDef()
     try:
-        out.ParseFromString(data)
+        return parse(graph_pb2.SaveSliceInfoDef, data)
     except DecodeError as error:
         raise DumpError(f"not a SaveSliceInfoDef ({error})", kind="bad_save_slice_info") from None
-    return out
