@@ -29,26 +29,32 @@ def gradient_sums(
 ) -> int:
     """Occurrence order from +0.0: the first occurrence of a slot stores 0 + g, later ones add."""
     scaled = len(scale) > 0
+    run = -(-dim // 8) * 8
+    term = np.zeros(run, np.float32)
+    safe = len(out) - run
     for i in range(len(splits) - 1):
         source = i * stride + column
-        factor = scale[i] if scaled else np.float32(1.0)
+        if scaled:
+            for c in range(dim):
+                put(term, c, at(grad, source + c) * scale[i])
+        else:
+            for c in range(dim):
+                put(term, c, at(grad, source + c))
         for j in range(splits[i], splits[i + 1]):
             slot: Any = np.int64(positions[j])
             target = targets[slot]
-            if slot >= first_new:
+            if slot < first_new:
+                for c in range(dim):
+                    put(out, target + c, at(out, target + c) + at(term, c))
+            else:
                 first_new = slot + 1
-                if scaled:
-                    for c in range(dim):
-                        put(out, target + c, np.float32(0.0) + at(grad, source + c) * factor)
+                if target <= safe and first_new < len(targets) and targets[first_new] == target + dim:
+                    # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
+                    for c in range(run):
+                        put(out, target + c, np.float32(0.0) + at(term, c))
                 else:
                     for c in range(dim):
-                        put(out, target + c, np.float32(0.0) + at(grad, source + c))
-            elif scaled:
-                for c in range(dim):
-                    put(out, target + c, at(out, target + c) + at(grad, source + c) * factor)
-            else:
-                for c in range(dim):
-                    put(out, target + c, at(out, target + c) + at(grad, source + c))
+                        put(out, target + c, np.float32(0.0) + at(term, c))
     return first_new
 
 

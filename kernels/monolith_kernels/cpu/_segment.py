@@ -34,19 +34,26 @@ def sum_of_vectors(
 ) -> None:
     """Ordered sums from +0.0; a vector at offset -1 adds nothing."""
     last = splits[hi]
+    run = -(-dim // 8) * 8
+    total = np.empty(run, np.float32)
     for i in range(lo, hi):
-        target = i * stride + column
-        for c in range(dim):
-            put(out, target + c, np.float32(0.0))
+        for c in range(run):
+            put(total, c, np.float32(0.0))
         for j in range(splits[i], splits[i + 1]):
             if j + _AHEAD < last:
                 ahead = offsets[positions[j + _AHEAD]]
                 for line in range(0, dim, _LINE):
                     prefetch_read(flat, ahead + line)
             source = offsets[positions[j]]
-            if source >= 0:
-                for c in range(dim):
-                    put(out, target + c, at(out, target + c) + at(flat, source + c))
+            if source < 0:
+                continue
+            # Whole vectors run on into the next id's floats, which are added to pads.
+            width = run if source + run <= len(flat) else dim
+            for c in range(width):
+                put(total, c, at(total, c) + at(flat, source + c))
+        target = i * stride + column
+        for c in range(dim):
+            put(out, target + c, at(total, c))
 
 
 @kernel

@@ -162,14 +162,16 @@ def update(
     flat, gradient = rows.reshape(-1), grads.reshape(-1)
     count = len(numbers)
     if not any(segment.stochastic_rounding for segment in layout.segments):
-        padded_grads = (
-            len(layout.segments) == 1
-            and stride >= layout.embedding_width
-            and column + (count - 1) * stride + layout.embedding_width <= gradient.size
-        )
-        _update_segments(
-            value, layout, flat, numbers, gradient, column, stride, rates, global_step, padded_grads, threads
-        )
+        # Whole vectors may run on into what lies behind a gradient: they end in pads of the row. The last ones may not.
+        whole = 0
+        if len(layout.segments) == 1 and gradient.size >= column + layout.embedding_width:
+            whole = min(count, (gradient.size - column - layout.embedding_width) // max(stride, 1) + 1)
+        for lo, hi in ((0, whole), (whole, count)):
+            if lo < hi:
+                _update_segments(
+                    value, layout, flat, numbers[lo:hi], gradient, column + lo * stride, stride, rates, global_step,
+                    hi == whole, threads,
+                )  # fmt: skip
         return
     if generator is None:
         raise ValueError("stochastic rounding needs its generator")
