@@ -113,7 +113,7 @@ def with_expiry_of_first(tables: list[TableContent]) -> list[TableContent]:
     if first is None:
         return tables
     expire_by = first.message.slot_expire_time_config.SerializeToString()
-    return [replace(table, expire_by=expire_by) for table in tables]
+    return [table if table.expire_by is not None else replace(table, expire_by=expire_by) for table in tables]
 
 
 def shape_of_config(config: bytes, table: str) -> RowShape:

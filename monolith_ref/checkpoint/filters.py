@@ -19,7 +19,17 @@ from monolith_ref.checkpoint.damage import damage
 from monolith_ref.errors import CheckpointError
 from monolith_ref.table.admission import FilterState
 
-__all__ = ["FILTER_STEM", "describe_filter", "holds_elements", "read_filter", "state_of_entry", "write_filter"]
+__all__ = [
+    "CELLS_PER_RECORD",
+    "FILTER_STEM",
+    "check_split",
+    "describe_filter",
+    "holds_elements",
+    "read_filter",
+    "read_split",
+    "state_of_entry",
+    "write_filter",
+]
 
 FILTER_STEM = "hash_filter_"
 CELLS_PER_RECORD = 10_000
@@ -77,7 +87,7 @@ def read_filter(prefix: str | Path, paths: list[Path] | None = None) -> FilterSt
             first = meta
             if meta.HasField("sliding_hash_filter_meta"):
                 state.kind = "sliding"
-        _check_split(meta, first, len(files), path)
+        check_split(meta, first, len(files), path)
         state.cells.append(cells)
         state.num_elements.append(meta.num_elements)
         state.failures.append(meta.failure_count)
@@ -90,12 +100,14 @@ def read_filter(prefix: str | Path, paths: list[Path] | None = None) -> FilterSt
     return state
 
 
-def _check_split(
+def check_split(
     meta: hash_filter_pb2.HashFilterSplitMetaDump,
     first: hash_filter_pb2.HashFilterSplitMetaDump,
     count: int,
     path: Path,
 ) -> None:
+    """CheckpointError (``splits_differ``) unless a split's meta agrees with split 0's and with the number of files."""
+
     def differs(text: str) -> CheckpointError:
         return damage("splits_differ", text, path, 0, 0)
 

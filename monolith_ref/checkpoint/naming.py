@@ -21,6 +21,7 @@ __all__ = [
     "file_stem",
     "final_name",
     "find_shards",
+    "is_leftover",
     "is_temporary",
     "owned",
     "shard_name",
@@ -79,6 +80,15 @@ def belongs(name: str, stem: str) -> bool:
     return parts is not None and parts[0] in (stem, f"{stem}.meta", f"{stem}.gone")
 
 
+def is_leftover(name: str, stem: str | None) -> bool:
+    """Whether it is a temporary file, ours or the original's (``-tmp-<number>``), of this basename (None: of any)."""
+    if is_temporary(name):
+        return stem is None or belongs(final_name(name), stem)
+    if _FOREIGN_TEMPORARY.fullmatch(name) is None:
+        return False
+    return stem is None or belongs(name[: name.rindex("-tmp-")], stem)
+
+
 @dataclass(frozen=True)
 class ShardSet:
     """The shard files of one basename.
@@ -89,13 +99,10 @@ class ShardSet:
         The basename.
     paths : tuple of Path
         Shard 0, 1, ... in order, complete.
-    leftovers : tuple of Path
-        Temporary files of an interrupted writer beside them.
     """
 
     prefix: Path
     paths: tuple[Path, ...]
-    leftovers: tuple[Path, ...] = ()
 
 
 def find_shards(prefix: str | Path) -> ShardSet:
@@ -106,14 +113,9 @@ def find_shards(prefix: str | Path) -> ShardSet:
     """
     base = Path(prefix)
     found: dict[int, dict[int, Path]] = {}
-    leftovers = []
     names = sorted(os.listdir(base.parent)) if base.parent.is_dir() else []
     for name in names:
         path = base.parent / name
-        if name.startswith(base.name + "-") and _FOREIGN_TEMPORARY.fullmatch(name):
-            leftovers.append(path)
-        if is_temporary(name) and belongs(final_name(name), base.name):
-            leftovers.append(path)
         parts = split_shard_name(name)
         if parts is not None and parts[0] == base.name:
             found.setdefault(parts[2], {})[parts[1]] = path
@@ -129,7 +131,7 @@ def find_shards(prefix: str | Path) -> ShardSet:
     missing = [shard_name(base.name, shard, count) for shard in range(count) if shard not in shards]
     if missing:
         raise damage("missing_shard", f"{len(missing)} of {count} files are missing: {', '.join(missing[:20])}", base)
-    return ShardSet(base, tuple(shards[shard] for shard in range(count)), tuple(leftovers))
+    return ShardSet(base, tuple(shards[shard] for shard in range(count)))
 
 
 def owned(ids: NDArray[np.int64], rank: int, ranks: int, owner_rule: str) -> NDArray[np.bool_]:

@@ -23,7 +23,18 @@ from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.shape import FIELDS, Element, RowShape
 from monolith_ref.table.store import RowDump
 
-__all__ = ["Decoded", "Encoder", "decode", "decode_any", "has_unknown", "parse_entry", "take"]
+__all__ = [
+    "Decoded",
+    "Encoder",
+    "check_fits",
+    "decode",
+    "decode_any",
+    "has_unknown",
+    "one_row",
+    "parse_entry",
+    "take",
+    "usual_rows",
+]
 
 CHUNK = 4 << 20
 
@@ -113,37 +124,33 @@ def decode(batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(
         for k in np.flatnonzero(arrays.found < 0).tolist():
             place = batch.place(int(positions[k]))
             entry = parse_entry(batch.payload(int(positions[k])), path, place)
-            _check_fits(entry, shape, path, place)
+            check_fits(entry, shape, path, place)
             arrays.fill(k, entry)
     return arrays.decoded(positions)
 
 
-def decode_any(batch: RecordBatch, path: Path, shapes: list[RowShape]) -> list[Decoded]:
-    """The rows of a batch of a table that nothing is known about, grouped by shape; ``shapes`` collects those met.
+def decode_any(batch: RecordBatch, path: Path, shapes: list[RowShape], part: slice = slice(None)) -> list[Decoded]:
+    """The rows of a batch (or of ``part``) of a table that nothing is known about, by shape; ``shapes`` collects them.
 
     A record that is no EntryDump, has no id or an optimizer element without rule is a CheckpointError.
     """
-    left = np.arange(len(batch), dtype=np.int64)
+    left = np.arange(len(batch), dtype=np.int64)[part]
     results: list[Decoded] = []
     for shape in shapes:
-        left = _take_shape(batch, shape, left, results)
+        decoded, left = usual_rows(batch, shape, left, exact=True)
+        results.append(decoded)
     while len(left):
-        place = batch.place(int(left[0]))
-        entry = parse_entry(batch.payload(int(left[0])), path, place)
-        found = RowShape.of_record(entry)
-        if found is None:
-            raise damage("malformed_message", f"id {entry.id}: an optimizer element has no rule", path, *place)
-        before = len(left)
-        if found not in shapes:
-            shapes.append(found)
-            left = _take_shape(batch, found, left, results)
-        if len(left) == before:
-            # Not in the usual form: alone.
-            arrays = _Arrays(found, 1)
-            arrays.fill(0, entry)
-            results.append(arrays.decoded(left[:1]))
-            left = left[1:]
-    return results
+        at = int(left[0])
+        place = batch.place(at)
+        entry = parse_entry(batch.payload(at), path, place)
+        shape = RowShape.of_entry(entry, path, place)
+        results.append(one_row(entry, shape, at))
+        left = left[1:]
+        if shape not in shapes:
+            shapes.append(shape)
+            decoded, left = usual_rows(batch, shape, left, exact=True)
+            results.append(decoded)
+    return [decoded for decoded in results if len(decoded.rows)]
 
 
 def parse_entry(payload: bytes, path: Path, place: tuple[int, int]) -> hash_table_pb2.EntryDump:
@@ -226,41 +233,49 @@ class _Arrays:
 
 def _weights(batch: RecordBatch, path: Path, shape: RowShape, positions: NDArray[np.int64]) -> Decoded:
     """Ids and weights of records whatever their state; times are 0."""
-    some = RecordBatch(
-        batch.data, batch.starts[positions], batch.lengths[positions], batch.first + int(positions[0]), batch.offset
-    )
     arrays = _Arrays(shape, len(positions))
-    for decoded in decode_any(some, path, []):
-        where = decoded.positions
+    for decoded in decode_any(batch, path, [], slice(positions[0], positions[-1] + 1) if len(positions) else slice(0)):
+        where = decoded.positions - positions[0]
         if decoded.shape.dim > shape.dim:
             who = f"id {decoded.rows.ids[0]}: {decoded.shape.dim} weights"
-            raise damage("wrong_width", f"{who}, the table has {shape.dim}", path, *some.place(int(where[0])))
+            place = batch.place(int(decoded.positions[0]))
+            raise damage("wrong_width", f"{who}, the table has {shape.dim}", path, *place)
         arrays.ids[where] = decoded.rows.ids
         arrays.weights[where, : decoded.shape.dim] = decoded.rows.weights.view(np.uint32)
         arrays.found[where] = decoded.found
     return arrays.decoded(positions)
 
 
-def _take_shape(
-    batch: RecordBatch, shape: RowShape, left: NDArray[np.int64], results: list[Decoded]
-) -> NDArray[np.int64]:
-    """Decode what has exactly this shape; the places that are left."""
-    if not len(left):
-        return left
-    arrays = _Arrays(shape, len(left))
-    arrays.read(batch, left)
-    fits = arrays.found == shape.dim
-    if fits.any():
-        results.append(arrays.decoded(left[fits], fits))
-    rest: NDArray[np.int64] = left[~fits]
-    return rest
+def usual_rows(
+    batch: RecordBatch, shape: RowShape, places: NDArray[np.int64], exact: bool
+) -> tuple[Decoded, NDArray[np.int64]]:
+    """The records at these places that have this shape and the usual form, and the places that are left.
+
+    ``exact``: records with fewer weights are left, too.
+    """
+    arrays = _Arrays(shape, len(places))
+    arrays.read(batch, places)
+    fits = arrays.found == shape.dim if exact else arrays.found >= 0
+    rest: NDArray[np.int64] = places[~fits]
+    return arrays.decoded(places[fits], fits), rest
 
 
-def _check_fits(entry: hash_table_pb2.EntryDump, shape: RowShape, path: Path, place: tuple[int, int]) -> None:
-    """CheckpointError unless a parsed record fits a table's shape."""
+def one_row(entry: hash_table_pb2.EntryDump, shape: RowShape, place: int) -> Decoded:
+    """A parsed record of this shape."""
+    arrays = _Arrays(shape, 1)
+    arrays.fill(0, entry)
+    return arrays.decoded(np.array([place], np.int64))
+
+
+def check_fits(
+    entry: hash_table_pb2.EntryDump, shape: RowShape, path: Path, place: tuple[int, int], exact: bool = False
+) -> None:
+    """CheckpointError unless a parsed record fits a table's shape (``exact``: with all its weights)."""
     who = f"id {entry.id}"
-    if len(entry.num) > shape.dim:
+    if len(entry.num) > shape.dim or (exact and len(entry.num) != shape.dim):
         raise damage("wrong_width", f"{who}: {len(entry.num)} weights, the table has {shape.dim}", path, *place)
+    if shape.weights_only:
+        return
     wanted = [(number, element) for number, element in enumerate(shape.segments) if element is not None]
     for (number, element), single in zip(wanted, entry.opt.dump, strict=False):
         found = Element.of_message(single)

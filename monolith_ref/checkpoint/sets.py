@@ -39,6 +39,7 @@ __all__ = [
     "load_single",
     "save_multi",
     "save_single",
+    "shard_count",
     "table_entry",
     "write_feature_counts",
 ]
@@ -56,7 +57,7 @@ def save_single(
 ) -> Manifest:
     """Write ``<prefix>-SSSSS-of-NNNNN`` and ``<prefix>.manifest``; ``shards`` -1: the original's number."""
     base = Path(prefix)
-    count = _shard_count(shards, table.size)
+    count = shard_count(shards, table.size)
     writer = SetWriter(f"{base}{naming.MANIFEST_SUFFIX}", comm or SerialCommunicator())
     rows = 0
     with writer.writing():
@@ -82,7 +83,7 @@ def save_multi(
     ordered = sorted(tables, key=lambda table: table.name.encode())
     if "multi_expiry_first_table" in quirks:
         ordered = with_expiry_of_first(ordered)
-    count = _shard_count(shards, sum(table.size for table in ordered))
+    count = shard_count(shards, sum(table.size for table in ordered))
     writer = SetWriter(f"{base}{naming.MANIFEST_SUFFIX}", comm or SerialCommunicator())
     totals = [0] * len(ordered)
     with writer.writing():
@@ -218,7 +219,8 @@ def _serves(config: bytes) -> bool:
     return message.entry_config.entry_type == hash_table_pb2.EntryConfig.SERVING
 
 
-def _shard_count(asked: int, rows: int) -> int:
+def shard_count(asked: int, rows: int) -> int:
+    """The number of shards (-1: the original's); ArgumentError for none or more than names can hold."""
     if asked == 0:
         raise ArgumentError("a set needs at least one shard")
     count = asked if asked > 0 else naming.default_shards(rows)

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from monolith_kernels import records
 from monolith_protos import hash_table_pb2, optimizer_pb2
 from numpy.typing import NDArray
+
+from monolith_ref.checkpoint.damage import damage
 
 __all__ = ["FIELDS", "NUMBERS", "DumpField", "Element", "RowShape", "StateArrays"]
 
@@ -135,6 +138,14 @@ class RowShape:
         if None in elements:
             return None
         return RowShape(len(entry.num), tuple(elements), entry.HasField("opt"), entry.HasField("last_update_ts_sec"))
+
+    @staticmethod
+    def of_entry(entry: hash_table_pb2.EntryDump, path: Path, place: tuple[int, int]) -> RowShape:
+        """As :meth:`of_record`; CheckpointError where an element has no rule."""
+        shape = RowShape.of_record(entry)
+        if shape is None:
+            raise damage("malformed_message", f"id {entry.id}: an optimizer element has no rule", path, *place)
+        return shape
 
     @property
     def elements(self) -> tuple[Element, ...]:
