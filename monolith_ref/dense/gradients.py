@@ -45,11 +45,11 @@ class GradientSum:
 
     def add_product(self, x: Matrix, g: Matrix) -> None:
         """Add the sum over rows of x[i, k] * g[i, o]."""
-        kernels = self.target.dense
+        kernels, threads = self.target.dense, self.target.threads
         if not self.exact:
-            self._add_float(lambda out: kernels.weight_gradient(x, g, out))
+            self._add_float(lambda out: kernels.weight_gradient(x, g, out, threads))
             return
-        kernels.weight_gradient_exact(x, g, self._wide, self._error)
+        kernels.weight_gradient_exact(x, g, self._wide, self._error, threads)
         self._add_exact(lambda elements, limbs: kernels.weight_gradient_limbs(x, g, elements, limbs))
 
     def add_rows(self, g: Matrix) -> None:

@@ -233,9 +233,9 @@ class Affine(Node):
         kernels = out.target.dense
         x = self.inputs[0].storage.values
         if self.bias is not None:
-            kernels.affine(x, self.kernel.array, self.bias.array, out.values, self.with_relu)
+            kernels.affine(x, self.kernel.array, self.bias.array, out.values, self.with_relu, out.target.threads)
         else:
-            kernels.matmul(x, self.kernel.array, out.values)
+            kernels.matmul(x, self.kernel.array, out.values, out.target.threads)
             if self.with_relu:
                 kernels.relu(out.values.reshape(-1), out.values.reshape(-1))
 
@@ -254,7 +254,7 @@ class Affine(Node):
             self.bias.gradient.add_rows(g)
         if source.needs_gradient:
             part, more = source.storage.receive()
-            kernels.input_gradient(g, self.kernel.array, part, self.transposed)
+            kernels.input_gradient(g, self.kernel.array, part, self.transposed, out.target.threads)
             if more:
                 source.storage.add(part)
 
