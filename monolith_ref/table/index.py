@@ -29,6 +29,7 @@ class RowIndex:
         self.next_row = 0
         self.free: NDArray[np.int32] = _NO_ROWS
         self._times = make_storage(target, 1)
+        self._timed = False
         self._found = Scratch(target, np.int32)
         self._numbered = Scratch(target, np.int32)
         self._new = Scratch(target, np.int32)
@@ -91,11 +92,15 @@ class RowIndex:
 
     def _stamp(self, rows: Any, req_time: int) -> None:
         """Set the times of rows (negative numbers skipped) and mark them as changed."""
-        time = self.target.asarray(np.array([req_time], np.uint32).view(np.float32))
-        self.target.lookup.assign(self._times.rows, rows, 0, 1, time, 0, 0)
+        if req_time or self._timed:
+            # Times begin as 0: writing 0 is work only where another time has been.
+            self._timed = True
+            time = self.target.asarray(np.array([req_time], np.uint32).view(np.float32))
+            self.target.lookup.assign(self._times.rows, rows, 0, 1, time, 0, 0)
         self._mark(rows)
 
     def _stamp_each(self, rows: Any, times: NDArray[np.uint32]) -> None:
+        self._timed = True
         values = self.target.asarray(np.ascontiguousarray(times, np.uint32).view(np.float32))
         self.target.lookup.assign(self._times.rows, rows, 0, 1, values, 0, 1)
         self._mark(rows)
