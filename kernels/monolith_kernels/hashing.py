@@ -13,7 +13,7 @@ import numpy as np
 from monolith_kernels.arrays import I8, U8
 from monolith_kernels.prim import both
 
-__all__ = ["splitmix64", "splitmix64_of"]
+__all__ = ["hash_slot", "splitmix64", "splitmix64_of"]
 
 _MASK = (1 << 64) - 1
 
@@ -42,3 +42,17 @@ def splitmix64_of(ids: I8) -> U8:
     """The mixer over an int64 array (NumPy): uint64 of the same shape."""
     mixed: U8 = _splitmix64(np.asarray(ids, np.int64).view(np.uint64))
     return mixed
+
+
+def hash_slot(key: Any, capacity: Any) -> Any:
+    """Where probing for an id begins on a device: the low bits of its hash; the capacity is a power of two."""
+    return splitmix64(key) & (int(capacity) - 1)
+
+
+def _hash_slot(key: Any, capacity: Any) -> Any:
+    return np.int64(splitmix64(key) & np.uint64(capacity - 1))
+
+
+@both(hash_slot)
+def _hash_slot_compiled(key: Any, capacity: Any) -> Any:
+    return _hash_slot
