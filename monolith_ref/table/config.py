@@ -1,4 +1,4 @@
-"""A table's message, checked: what each segment has, when rows expire, what kind of rows it holds. Rule: entry 7, tables 12.
+"""A table's message, checked: segments, expiry, kind of rows. Rule: entry 7, tables 12.
 
 Everything that the original only discovers while building (or never) is a ConfigError here that names the segment.
 """

@@ -1,4 +1,4 @@
-"""One table of one shard: rows behind an admission filter, with a maximum time, expiry and touched keys. Rule: tables 1, 2.
+"""One table of one shard: rows behind a filter, with a maximum time, expiry and touched keys. Rule: tables 1, 2.
 
 :class:`Table` is what all public tables are made of. It takes checked host arrays. It also offers row numbers
 (``find``, ``find_or_insert``, ``optimize_rows``) to the exchanges of synchronous training, under the same rules.
@@ -49,6 +49,8 @@ class Table:
         start, no filter, nothing kept).
     check_numerics : bool
         Refuse NaN and infinities in values and gradients (ArgumentError naming the ids).
+    bare : bool
+        The runtime's own table, outside of any TensorFlow kernel: ``flush_denormals`` does not reach it.
 
     Attributes
     ----------
@@ -69,6 +71,7 @@ class Table:
         touched: TouchedKeySet | None = None,
         quirks: str | Quirks | None = None,
         check_numerics: bool = False,
+        bare: bool = False,
     ) -> None:
         self.name = name
         self.quirks = as_quirks(quirks)
@@ -81,7 +84,7 @@ class Table:
         self.dim = self.plan.dim
         self.segments = len(self.plan.dims)
         place = target or make_target("cpu")
-        self._flush = "flush_denormals" in self.quirks
+        self._flush = "flush_denormals" in self.quirks and not bare
         if self._flush:
             if place.name != "cpu" or not denormals.available():
                 raise ConfigError("flush_denormals needs the CPU target on an x86 machine")

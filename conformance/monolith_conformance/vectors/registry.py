@@ -67,6 +67,8 @@ MODULES = [
     "monolith_conformance.vectors.row_entries",
     "monolith_conformance.vectors.feature_cases",
     "monolith_conformance.vectors.table_cases",
+    "monolith_conformance.vectors.filter_cases",
+    "monolith_conformance.vectors.config_cases",
 ]
 """Modules that register replayers; one that is not there is skipped."""
 
