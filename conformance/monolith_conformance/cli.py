@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from monolith_conformance import suite_cli
+from monolith_conformance.dumps import command as dumps_command
 
 __all__ = ["conform_app"]
 
@@ -15,3 +16,4 @@ conform_app = typer.Typer(
     rich_markup_mode=None,
 )
 suite_cli.register(conform_app)
+dumps_command.register(conform_app)
