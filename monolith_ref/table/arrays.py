@@ -87,9 +87,9 @@ def _python_ids(value: Any, array: NDArray[Any], what: str) -> NDArray[np.int64]
 
 
 def as_floats(value: Any, what: str) -> NDArray[np.float32]:
-    """Values as float32 of the same shape. Arrays of another dtype must be exact as float32; Python numbers are rounded.
+    """Values as float32 of the same shape.
 
-    Raises DtypeError otherwise.
+    Arrays of another dtype must be exact as float32 (else DtypeError); Python numbers are rounded.
     """
     array = as_array(value, what)
     if array.dtype == np.float32:

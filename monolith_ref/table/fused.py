@@ -1,7 +1,7 @@
 """Fused lookups and updates: the ids of N shards and K tables in one call. Rule: tables 9.
 
-Chunks come shard by shard and, inside a shard, table by table in sorted name order; ``fused_slot_size[shard*K + table]``
-is the number of ids of a chunk. Every shard is one caller: its updates are steps of their own, shard 0 first.
+Chunks come shard by shard and, inside a shard, table by table in sorted name order;
+``fused_slot_size[shard*K + table]`` is the number of ids of a chunk. Every shard is one caller: its updates are steps of their own, shard 0 first.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int32]:
 
 def _chunks(
     tables: Sequence[Table], ids: Any, fused_slot_size: Any, num_of_shards: Any
-) -> tuple[NDArray[np.int64], int, NDArray[np.int32], NDArray[np.int32]]:
-    """(ids, shards, id offsets, float offsets); ShapeError where sizes do not fit."""
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """(ids, id offsets, float offsets); ShapeError where sizes do not fit."""
     shards = as_int(num_of_shards, "num_of_shards")
     if shards < 1:
         raise ShapeError(f"num_of_shards must be at least 1, got {shards}")
@@ -69,12 +69,12 @@ def _chunks(
     dims = np.tile(np.array([table.dim for table in tables], np.int64), shards)
     if int((sizes * dims).sum()) >= 1 << 31:
         raise ShapeError("a fused call holds fewer than 2^31 floats")
-    return keys, shards, _offsets(sizes), _offsets(sizes * dims)
+    return keys, _offsets(sizes), _offsets(sizes * dims)
 
 
 def fused_find(tables: Sequence[Table], ids: Any, fused_slot_size: Any, num_of_shards: Any) -> FusedLookup:
     """Rows of all chunks. ``ids`` int64[M], ``fused_slot_size`` int32[N * K]. Raises ShapeError."""
-    keys, shards, id_offsets, offsets = _chunks(tables, ids, fused_slot_size, num_of_shards)
+    keys, id_offsets, offsets = _chunks(tables, ids, fused_slot_size, num_of_shards)
     out = np.empty(int(offsets[-1]), np.float32)
     for chunk in range(len(id_offsets) - 1):
         part = keys[id_offsets[chunk] : id_offsets[chunk + 1]]
@@ -108,7 +108,7 @@ def fused_apply(
     ``id_grads`` float32[L] in the layout of a lookup; ``id_offsets`` and ``grad_offsets`` are those that it returned
     (None: not checked). ``rates``: one vector per table.
     """
-    keys, _, key_starts, starts = _chunks(tables, ids, fused_slot_size, num_of_shards)
+    keys, key_starts, starts = _chunks(tables, ids, fused_slot_size, num_of_shards)
     grads = as_floats(id_grads, "id_grads").reshape(-1)
     if len(grads) != starts[-1]:
         raise ShapeError(f"id_grads has {len(grads)} floats, the ids need {int(starts[-1])}")

@@ -7,7 +7,6 @@ checked before anything changes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,27 +16,20 @@ from monolith_protos.table_handle_pb2 import HashTableProto
 from numpy.typing import NDArray
 
 from monolith_ref.entry import (
-    AdagradOptimizer,
-    CombineAsSegment,
-    CuckooHashTableConfig,
-    Fp32Compressor,
     HashTableConfigInstance,
-    SgdOptimizer,
-    ZerosInitializer,
 )
 from monolith_ref.errors import ConfigError, ShapeError
 from monolith_ref.learning_rate import LrProfile
-from monolith_ref.quirks import Quirks, as_quirks
-from monolith_ref.table.admission import AdmissionFilter, SlidingHashFilter
+from monolith_ref.quirks import Quirks
+from monolith_ref.table.admission import AdmissionFilter
 from monolith_ref.table.arrays import as_floats, as_ids, as_int, rows_of
 from monolith_ref.table.core import Table
 from monolith_ref.table.entries import Snapshots, lookup_entries
 from monolith_ref.table.names import NameScope, default_scope
 from monolith_ref.table.streams import RandomStreams
-from monolith_ref.table.thresholds import slot_thresholds
 from monolith_ref.table.touched import TouchedKeySet
 
-__all__ = ["HashTable", "hash_table_from_config", "serving_config", "test_hash_table", "vocab_hash_table"]
+__all__ = ["HashTable", "claim", "hash_table_from_config", "serving_config"]
 
 
 def serving_config(config: EmbeddingHashTableConfig) -> EmbeddingHashTableConfig:
@@ -148,7 +140,7 @@ class HashTable:
         return keys, flat
 
     def assign(self, ids: Any, values: Any, req_time: Any = None) -> HashTable:
-        """Set rows: ids int64 ``[n]``, values float32 ``[n, dim]``; state is kept, times become ``req_time`` (None: 0)."""
+        """Set rows: ids int64 ``[n]``, values float32 ``[n, dim]``; state stays, times become ``req_time`` (None: 0)."""
         keys, flat = self._rows(ids, values, "assign")
         self._table.assign(keys, flat, _time(req_time))
         return copy.copy(self)
@@ -168,7 +160,7 @@ class HashTable:
         enable_dedup: bool = False,
         req_time: Any = None,
     ) -> HashTable:
-        """One optimizer step per position, or per distinct id with ``enable_dedup``; learning rates are those of the step.
+        """One optimizer step per position, or per distinct id with ``enable_dedup``, at the learning rates of the step.
 
         ids of any rank, grads as flat floats of n * dim.
         """
@@ -185,7 +177,7 @@ class HashTable:
         return self._config.call_learning_rate_fns(global_step, self._lr_profile)
 
     def reinitialize(self, ids: Any, req_time: Any = None) -> tuple[HashTable, NDArray[np.int32]]:
-        """Initialise rows again; status 1 for known ids, 0 for new ones. Times become ``req_time`` (None: the clock)."""
+        """Initialise rows again: status 1 for known ids, 0 for new; times become ``req_time`` (None: the clock)."""
         keys = as_ids(ids).reshape(-1)
         when = None if req_time is None else as_int(req_time, "req_time")
         return copy.copy(self), self._table.reinitialize(keys, when)
@@ -235,7 +227,8 @@ class HashTable:
     @staticmethod
     def from_proto(proto: HashTableProto, scope: NameScope | None = None) -> HashTable:
         """The live table of that shared name; UnknownNameError where there is none."""
-        return copy.copy((scope or default_scope).find(proto.shared_name).handle)
+        found: HashTable = copy.copy((scope or default_scope).find(proto.shared_name).handle)
+        return found
 
 
 class _Resource:
@@ -273,8 +266,8 @@ def hash_table_from_config(
 ) -> HashTable:
     """A table named ``MonolithHashTable_<name_suffix>``.
 
-    ``sync_client`` is the set that touched keys go to. ``exporting`` makes a serving table. Raises ConfigError where the
-    configuration cannot be built and StateError while another table has the name.
+    ``sync_client`` is the set that touched keys go to. ``exporting`` makes a serving table. Raises ConfigError where
+    the configuration cannot be built and StateError while another table has the name.
     """
     if not isinstance(config, HashTableConfigInstance):
         raise ConfigError(f"a table needs a HashTableConfigInstance, got {type(config).__name__}")
@@ -295,62 +288,3 @@ def hash_table_from_config(
     handle = HashTable(table, config, name, saver_parallel=saver_parallel, lr_profile=lr_profile)
     claim(handle, name, scope)
     return handle
-
-
-def test_hash_table(
-    dim_size: int,
-    enable_hash_filter: bool = False,
-    name_suffix: str | None = None,
-    learning_rate: Any = 1.0,
-    occurrence_threshold: int = 0,
-    use_adagrad: bool = False,
-    expire_time: int = 36500,
-    sync_client: TouchedKeySet | None = None,
-    extra_restore_names: Sequence[str] | None = None,
-    use_gpu: bool = False,
-    *,
-    target: Target | None = None,
-    quirks: str | Quirks | None = None,
-    scope: NameScope | None = None,
-) -> HashTable:
-    """A table of one segment for tests: zeros, fp32, sgd or default adagrad."""
-    optimizer = AdagradOptimizer() if use_adagrad else SgdOptimizer()
-    message = EmbeddingHashTableConfig()
-    segment = CombineAsSegment(dim_size, ZerosInitializer(), optimizer, Fp32Compressor())
-    message.entry_config.segments.append(segment)
-    message.slot_expire_time_config.default_expire_time = expire_time
-    CuckooHashTableConfig().mutate_table(message)
-    hash_filter = None
-    if enable_hash_filter:
-        thresholds = slot_thresholds({}, occurrence_threshold)
-        hash_filter = SlidingHashFilter(config=thresholds, quirks=as_quirks(quirks), capacity=300)
-    names = scope or default_scope
-    suffix = names.fresh("test_") if name_suffix is None else name_suffix
-    return hash_table_from_config(
-        HashTableConfigInstance(message, [learning_rate], extra_restore_names),
-        hash_filter,
-        suffix,
-        sync_client,
-        target=target,
-        quirks=quirks,
-        scope=names,
-    )
-
-
-test_hash_table.__test__ = False  # type: ignore[attr-defined]
-
-
-def vocab_hash_table(
-    vocab_size: int,
-    dim_size: int,
-    enable_hash_filter: bool = False,
-    learning_rate: Any = 1.0,
-    *,
-    target: Target | None = None,
-    quirks: str | Quirks | None = None,
-    scope: NameScope | None = None,
-) -> HashTable:
-    """As :func:`test_hash_table`; ``vocab_size`` is not used."""
-    return test_hash_table(
-        dim_size, enable_hash_filter, learning_rate=learning_rate, target=target, quirks=quirks, scope=scope
-    )

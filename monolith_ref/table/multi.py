@@ -172,7 +172,10 @@ class MultiHashTable:
         return {name: table.memory_usage() for name, table in self.tables.items()}
 
     def saving_expiry(self, name: str) -> Expiry:
-        """The expiry by which saving leaves rows out: the table's own (``multi_expiry_first_table``: the first non-empty)."""
+        """The expiry by which saving leaves rows out: the table's own.
+
+        ``multi_expiry_first_table``: the first non-empty one of all tables.
+        """
         if "multi_expiry_first_table" in self.quirks:
             for table in self._list:
                 if table.expiry.config.ByteSize():
@@ -186,7 +189,7 @@ class MultiHashTable:
         return self.tables[name]
 
     def _known(self, names: Iterable[str]) -> list[str]:
-        """The given names that are tables, in sorted order; UnknownNameError for others unless they are to be ignored."""
+        """The given names that are tables, sorted; UnknownNameError for others unless they are to be ignored."""
         if "multi_ignore_unknown_slots" not in self.quirks:
             for name in names:
                 self.table(name)

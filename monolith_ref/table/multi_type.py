@@ -177,8 +177,8 @@ class MultiTypeHashTable:
 class MergedMultiTypeHashTable:
     """Slots of equal configuration share one table; ``factory(merged_configs)`` makes the tables.
 
-    Ids and values of the slots of a table are put one after the other in sorted slot order, and results cut apart again;
-    an id in two merged slots is one row.
+    Ids and values of the slots of a table are put one after the other in sorted slot order, and results cut apart
+    again; an id in two merged slots is one row.
 
     Attributes
     ----------

@@ -124,7 +124,7 @@ class ServingStore(RowIndex):
         self._stamp(rows, 0)
 
     def is_zero(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which rows count as zero: the float32 sum of squares s, in index order, has |s| <= 2 eps |s| or |s| < 2^-126."""
+        """Which rows count as zero: s, the float32 sum of squares in index order, is <= 2 eps s or < 2^-126."""
         total = np.zeros(len(values), np.float32)
         with np.errstate(all="ignore"):
             for column in range(self.dim):

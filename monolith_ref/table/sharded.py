@@ -1,7 +1,7 @@
 """Tables over P shards in one process: what parameter servers do to ids, rows and gradients. Rule: tables 10.
 
-The shard of an id is its floor-mod by P. Lookups and gradients go out distinct per table; a gradient is summed from +0.0
-in position order, so that an id gets one step a call. Assigns are split as they come.
+The shard of an id is its floor-mod by P. Lookups and gradients go out distinct per table; a gradient is summed from
++0.0 in position order, so that an id gets one step a call. Assigns are split as they come.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _sums(ids: Ids, grads: Floats, dim: int) -> tuple[Ids, Floats]:
 
 
 class DistributedHashTable:
-    """A single table over shards made by ``factory(shard)``; ``transfer_float16`` sends rows and gradients as halves."""
+    """A single table over shards of ``factory(shard)``; ``transfer_float16`` sends rows and gradients as halves."""
 
     def __init__(self, num_shards: int, factory: Callable[[int], HashTable], *, transfer_float16: bool = False) -> None:
         if num_shards < 1:
@@ -160,7 +160,7 @@ class DistributedHashTable:
 
 
 class DistributedMultiTypeHashTable:
-    """Several tables over shards made by ``factory(shard)``: multi tables, or multi type tables, all with equal names."""
+    """Several tables over shards of ``factory(shard)``: multi tables or multi type tables, all of equal names."""
 
     def __init__(self, num_shards: int, factory: Callable[[int], Any], *, transfer_float16: bool = False) -> None:
         if num_shards < 1:

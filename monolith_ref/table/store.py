@@ -184,7 +184,7 @@ class RowStore(RowIndex):
         simple = not self._rounds and not any(self._one_bit)
         if any(self._one_bit):
             for number, segment in enumerate(self.layout.segments):
-                if self._one_bit[number]:
+                if isinstance(segment.quantizer, quantizers.OneBit):
                     self.scales[number] = quantizers.scale_at(
                         self.target.profile, segment.quantizer, global_step, self.scales[number]
                     )
