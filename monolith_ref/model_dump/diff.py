@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from monolith_ref.model_dump.file import parse_dump
 from monolith_ref.model_dump.jsonform import to_json
+from monolith_ref.model_dump.payloads import located_models, model_payloads
 
 __all__ = ["Difference", "compare_content", "diff_dumps"]
 
@@ -46,7 +48,20 @@ def diff_dumps(left: bytes, right: bytes) -> list[Difference]:
     DumpError
         Where one of them cannot be read.
     """
-    return list(compare_content(to_json(left)["message"], to_json(right)["message"]))
+    return list(compare_content(_content(left), _content(right)))
+
+
+def _content(raw: bytes) -> dict[str, Any]:
+    """The message, in which pickles stand as the values that they hold."""
+    content: dict[str, Any] = to_json(raw)["message"]
+    for model in located_models(parse_dump(raw)):
+        field, _, key = model.where.removesuffix("}").partition("{")
+        found = content[field][key]
+        decoded = model_payloads(model.proto)
+        for name in ("params", "optimizer"):
+            if name in decoded and "error" not in decoded[name]:
+                found[name] = decoded[name]
+    return content
 
 
 def compare_content(left: Any, right: Any, path: str = "") -> Iterator[Difference]:

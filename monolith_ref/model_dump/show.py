@@ -60,7 +60,7 @@ def _tables(message: model_dump_pb2.ModelDump, everything: bool) -> Iterator[str
     data = page_data(message, "")
     yield f"tables: {len(message.table_configs)} configured, {len(data['tables'])} after merging equal ones"
     lines = [
-        f"  {item['name']}: {item['features']} features, {' | '.join(item['segments'])}, rates {item['learning_rates']}"
+        f"  {item['name']}: {item['features']} features, {' | '.join(item['segments']) or 'no segment'}, rates {item['learning_rates']}"
         for item in data["tables"]
     ]
     yield from _some(lines, everything)

@@ -48,10 +48,11 @@ _FIXED = {
 
 
 class WireFault(ValueError):
-    """Bytes that are no protobuf message: ``offset``, ``path`` (of fields) and ``reason``."""
+    """Bytes that are no protobuf message: ``offset``, ``path`` (of fields), ``reason``, and the field's ``number``."""
 
-    def __init__(self, offset: int, reason: str, path: str = ".") -> None:
+    def __init__(self, offset: int, reason: str, path: str = ".", number: int = 0) -> None:
         super().__init__(f"byte {offset}, {path}: {reason}")
+        self.number = number
         self.offset = offset
         self.reason = reason
         self.path = path
@@ -135,14 +136,14 @@ def scan(buffer: bytes, start: int, end: int, depth: int = 0) -> list[Record]:
                     raise WireFault(body, f"a length of {length} bytes")
                 stop = value + length
             if stop > end:
-                raise WireFault(body, f"field {number} of {stop - value} bytes where {end - value} are left")
+                raise WireFault(body, f"{stop - value} bytes where {end - value} are left", number=number)
             body = value
         elif wire_type == VARINT:
             stop = read_varint(buffer, body, end)[1]
-        elif wire_type == FIXED32 or wire_type == FIXED64:
+        elif wire_type in (FIXED32, FIXED64):
             stop = body + (4 if wire_type == FIXED32 else 8)
             if stop > end:
-                raise WireFault(at, f"field {number} is cut off")
+                raise WireFault(at, "a number is cut off", number=number)
         elif wire_type == GROUP:
             stop = _skip_group(buffer, body, end, number, depth + 1)
         elif wire_type == GROUP_END:
@@ -225,8 +226,9 @@ def _walk(buffer: bytes, start: int, end: int, descriptor: Descriptor, path: Seq
     try:
         found = scan(buffer, start, end, depth)
     except WireFault as fault:
-        # The records before the fault may hold an earlier one: inside a length that was cut, for instance.
-        raise WireFault(fault.offset, fault.reason, ".".join(path) or ".") from None
+        field = descriptor.fields_by_number.get(fault.number)
+        where = [*path, field.name] if field is not None else path
+        raise WireFault(fault.offset, fault.reason, ".".join(where) or ".") from None
     for record in found:
         field = known_field(descriptor, record)
         if field is None:

@@ -155,11 +155,10 @@ def _heads(proto: model_dump_pb2.ProtoModel, slices: list[dict[str, Any]]) -> tu
     function = proto.model_fn
     names = split_heads(list(function.head_name), len(function.predict))
     owner = {name: place for place, item in enumerate(slices) for name in item["outputs"]}
-    slicer = None
     try:
         slicer = Slicer(parse_graph(proto.graph_def))
     except DumpError:
-        pass
+        slicer = None
     known = [] if slicer is None else [name for name in owner if name.rpartition(":")[0] in slicer.index]
     heads = []
     told = slicer is not None
@@ -182,4 +181,9 @@ def _heads(proto: model_dump_pb2.ProtoModel, slices: list[dict[str, Any]]) -> tu
                 "slices": uses,
             }
         )
+    if slices and not any(head["slices"] for head in heads):
+        # A graph of placeholders joins nothing.
+        told = False
+        for head in heads:
+            head["slices"] = list(range(len(slices)))
     return heads, told

@@ -16,6 +16,7 @@
     if (parent) parent.appendChild(made);
     return made;
   };
+  const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
   const short = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
   const html = (name, text, parent) => {
     const made = document.createElement(name);
@@ -70,7 +71,7 @@
       return y;
     };
     const features = rows().map((row) => ({ ...row, height: row.kind === "group" ? ROW : SMALL }));
-    const height = column("feature", features, `${mode.features.length} features`);
+    const height = column("feature", features, count(mode.features.length, "feature"));
     const used = new Set(mode.features.map((feature) => feature.table));
     const tables = data.tables.map((table, place) => ({ kind: "table", id: "t" + place, place, height: ROW + 6 }))
       .filter((item) => used.has(item.place) || !mode.features.length);
@@ -80,9 +81,9 @@
       const tall = column(kind, items, label), shift = Math.max(0, Math.min(height, 900) - tall) / 2;
       for (const item of items) item.box.y += shift;
     };
-    drop("table", tables, `${tables.length} tables`);
-    drop("slice", slices, `${slices.length} slices`);
-    drop("head", heads, `${heads.length} heads`);
+    drop("table", tables, count(tables.length, "table"));
+    drop("slice", slices, count(slices.length, "slice"));
+    drop("head", heads, count(heads.length, "head"));
 
     const lit = chosenSet();
     const link = (from, to, weight, guess) => {
@@ -123,11 +124,11 @@
     }
     if (item.kind === "table") {
       const table = data.tables[item.place];
-      return [table.name, `${table.features} features · ${table.segments.join(" | ")}`];
+      return [table.name, `${count(table.features, "feature")} · ${table.segments.join(" | ")}`];
     }
     if (item.kind === "slice") {
       const slice = mode.slices[item.place];
-      return [slice.name, `dim ${slice.dim} · ${slice.features} features`];
+      return [slice.name, `dim ${slice.dim} · ${count(slice.features, "feature")}`];
     }
     const head = mode.heads[item.place];
     return [head.name, head.predict];
@@ -141,7 +142,7 @@
     if (lit && !lit.has(item.id)) cls += " dim";
     const made = element("g", { class: cls, transform: `translate(${x},${y})`, "data-id": item.id, tabindex: 0, role: "button" }, parent);
     element("rect", { width, height, rx: 6 }, made);
-    element("text", { x: 9, y: sub ? 18 : height / 2 + 4 }, made).textContent = short(title, 30);
+    element("text", { x: 9, y: sub ? 18 : height / 2 + 4 }, made).textContent = short(title, 27);
     if (sub) element("text", { x: 9, y: 34, class: "sub" }, made).textContent = short(sub, 38);
     element("title", {}, made).textContent = sub ? title + "\n" + sub : title;
   }
@@ -178,7 +179,7 @@
     const facts = (pairs) => {
       const list = html("dl", undefined, panel);
       for (const [name, value] of pairs) {
-        if (value === undefined || value === null || value === "") continue;
+        if (value === undefined || value === null || value === "" || (Array.isArray(value) && !value.length)) continue;
         html("dt", name, list);
         html("dd", Array.isArray(value) ? value.join(", ") : String(value), list);
       }
