@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from monolith_conformance.oracle import sync_rules as rules
 from monolith_conformance.oracle.sync import DenseRows, Oracle, Settings, Share
 
-__all__ = ["Lookup", "Occurrence", "RowUpdate", "explain_array", "explain_bag", "explain_lookup", "explain_update"]
+__all__ = [
+    "Answers",
+    "Lookup",
+    "Occurrence",
+    "RowUpdate",
+    "explain_array",
+    "explain_bag",
+    "explain_lookups",
+    "explain_update",
+]
 
 F32 = NDArray[np.float32]
 
@@ -60,13 +69,31 @@ class RowUpdate:
 
 @dataclass(frozen=True)
 class Lookup:
-    """A row as a rank received it: float32 [D]. ``others`` are all rows of the step's ids, ``other_fids`` their ids."""
+    """A row as a rank received it, and as path B has it: float32 [D].
 
+    ``earlier`` is the oracle's row of one update before, where the step before touched it; ``owner`` owns the row.
+    """
+
+    fid: int
+    owner: int
     engine: F32
     oracle: F32
     earlier: F32 | None
-    others: F32
-    other_fids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All rows that a rank could have received in a step: their bytes, whose they are, and who owns them."""
+
+    whose: dict[bytes, tuple[int, int]]
+
+    @classmethod
+    def of(cls, rows: F32, fids: NDArray[np.int64], owners: NDArray[np.int64]) -> Answers:
+        """From rows [n, D] of ids; the first id with a row stands for it."""
+        whose: dict[bytes, tuple[int, int]] = {}
+        for row, fid, owner in zip(rows, fids.tolist(), owners.tolist(), strict=True):
+            whose.setdefault(row.tobytes(), (fid, owner))
+        return cls(whose)
 
 
 def same(a: F32, b: F32) -> bool:
@@ -169,7 +196,8 @@ def _raw_accumulator(update: RowUpdate) -> tuple[str, F32, F32]:
                 total = total + occurrence.gradient
             if update.settings.reduction == "mean":
                 total = total / np.float32(update.ranks)
-            w = w - np.divide(rate, np.sqrt(accumulator)) * total
+            step: F32 = np.divide(rate, np.sqrt(accumulator))
+            w = w - step * total
     return text, w, accumulator
 
 
@@ -225,20 +253,69 @@ def _solve_rate(update: RowUpdate) -> float | None:
     return None
 
 
-def explain_lookup(lookup: Lookup) -> str:
-    """The likely cause of a row that arrived with other bits than path B has."""
-    engine = lookup.engine
-    if lookup.earlier is not None and same(engine, lookup.earlier):
-        return "a stale row: the answer is the row as it was before the update of the previous step"
-    if same(engine, rules.through_half(lookup.oracle)):
-        return "the row was rounded to half precision on the way"
-    bits = np.ascontiguousarray(lookup.others).view(np.uint32)
-    equal = np.flatnonzero((bits == engine.view(np.uint32)).all(axis=1)) if len(bits) else np.zeros(0, np.int64)
-    if len(equal) and np.any(engine != 0):
-        return f"the answer is the row of another id: fid {int(lookup.other_fids[equal[0]])}"
-    if not np.any(engine):
-        return "the answer is zeros: the row was taken for absent"
-    return _describe(engine, lookup.oracle)
+def explain_lookups(lookups: Sequence[Lookup], answers: Answers) -> dict[int, str]:
+    """The likely cause of every row that arrived with other bits than path B has, by fid.
+
+    A cause that explains more of the wrong rows goes before one that explains fewer: rows of zeros, say, look like
+    rows of an earlier step and like rows of ids that are new.
+    """
+    another = partial(_of_another, answers)
+    hypotheses: list[Callable[[Lookup], str | None]] = [_stale, _halved, another, _absent]
+    explained = [[make(lookup) for lookup in lookups] for make in hypotheses]
+    counts = [sum(text is not None for text in texts) for texts in explained]
+    ranked = sorted(range(len(hypotheses)), key=lambda i: -counts[i])
+    exchanged = _exchanged_owners(lookups, answers)
+    causes = {}
+    for i, lookup in enumerate(lookups):
+        chosen = next((h for h in ranked if explained[h][i] is not None), None)
+        if chosen is None:
+            causes[lookup.fid] = _describe(lookup.engine, lookup.oracle)
+            continue
+        text = explained[chosen][i] or ""
+        if len(lookups) > 1:
+            text += f" (as {counts[chosen]} of {len(lookups)} wrong rows)"
+        causes[lookup.fid] = text + (exchanged if hypotheses[chosen] is another else "")
+    return causes
+
+
+def _exchanged_owners(lookups: Sequence[Lookup], answers: Answers) -> str:
+    """Whether two owners stand in for each other among the wrong rows."""
+    pairs = set()
+    for lookup in lookups:
+        found = answers.whose.get(lookup.engine.tobytes())
+        if found is not None and np.any(lookup.engine):
+            pairs.add((lookup.owner, found[1]))
+    for one, other in sorted(pairs):
+        if one < other and (other, one) in pairs:
+            return f"; the answers of owners {one} and {other} are exchanged"
+    return ""
+
+
+def _stale(lookup: Lookup) -> str | None:
+    if lookup.earlier is None or not same(lookup.engine, lookup.earlier):
+        return None
+    return "a stale row: the answer is the row as it was before the update of the previous step"
+
+
+def _halved(lookup: Lookup) -> str | None:
+    if not same(lookup.engine, rules.through_half(lookup.oracle)):
+        return None
+    return "the row was rounded to half precision on the way"
+
+
+def _of_another(answers: Answers, lookup: Lookup) -> str | None:
+    found = answers.whose.get(lookup.engine.tobytes())
+    if found is None:
+        return None
+    fid, owner = found
+    if not np.any(lookup.engine):
+        return "the answer is the row of another id, one that has no row yet (zeros)"
+    place = "of the same owner" if owner == lookup.owner else f"of owner {owner} instead of {lookup.owner}"
+    return f"the answer is the row of another id, {place}: fid {fid}"
+
+
+def _absent(lookup: Lookup) -> str | None:
+    return None if np.any(lookup.engine) else "the answer is zeros: the row was taken for absent"
 
 
 def explain_bag(engine: F32, rows: F32) -> str:

@@ -34,6 +34,7 @@ FIRST = 10
 """How many differences are reported one by one."""
 
 F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
 
 
 class ComparisonStopped(Exception):
@@ -79,7 +80,7 @@ class Comparer(Observer):
         self._activations_only = activations_only
         self._differences: list[Difference] = []
         self._difference_count = 0
-        self._causes = Causes(path_b)
+        self._causes = Causes(path_b, self._owners)
         self._engine: Any = None
         self._values: StepValues | None = None
         self._record = StepRecord(0)
@@ -162,12 +163,14 @@ class Comparer(Observer):
             wrong = differing(rows, wanted)
             self._count(feature, rows.size, len(wrong))
             width = wanted.shape[1]
+            if len(wrong):
+                which = np.unique(wrong // width)
+                self._causes.looked_up(feature, positions[which], fids[which], rows[which], wanted[which])
             for flat in wrong[:FIRST]:
                 i, element = divmod(int(flat), width)
                 self._note(
                     "looked-up row", name, rows[i, element], wanted[i, element], fid=int(fids[i]), element=element
                 )
-                self._causes.looked_up(int(fids[i]), rows[i], wanted[i])
 
     def _compare_columns(self, stage: str, forward: ForwardResult, engine: F32, oracle: F32) -> None:
         """x or dx: [rows, width], feature by feature."""
@@ -221,7 +224,7 @@ class Comparer(Observer):
         universe, rows = self.path_b.universe, self.path_b.oracle.rows
         positions = truth.before.positions
         fids = universe.fids(positions)
-        owners = owner_of(fids, self.communicator.size, self._empty_rank0)
+        owners = self._owners(fids)
         mine = np.flatnonzero(owners == self.communicator.rank)
         features = universe.features(positions)[mine]
         order = np.argsort(features, kind="stable")
@@ -257,6 +260,9 @@ class Comparer(Observer):
             self.moved[wanted[changed]] = True
             self._record.moved += int(changed.sum())
             self._record.rows += len(wanted)
+
+    def _owners(self, fids: I64) -> I64:
+        return owner_of(fids, self.communicator.size, self._empty_rank0)
 
     def _store_of(self, feature: str) -> Any:
         for table in self._engine.tables:
@@ -322,7 +328,7 @@ class Comparer(Observer):
             return
         owner = None
         if fid is not None:
-            owner = int(owner_of(np.array([fid]), self.communicator.size, self._empty_rank0)[0])
+            owner = int(self._owners(np.array([fid]))[0])
         bits = [int(v) if presence else int(np.float32(v).view(np.uint32)) for v in (engine, oracle)]
         slot = None if fid is None else (fid >> 48) & 0x7FFF
         step, rank = self._record.step, self.communicator.rank
