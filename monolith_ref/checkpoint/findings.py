@@ -78,6 +78,7 @@ class Findings:
     rows: dict[str, int] = field(default_factory=dict)
     found: list[Finding] = field(default_factory=list)
     _counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    _listed: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(
         self,
@@ -91,7 +92,8 @@ class Findings:
         severity: Literal["error", "warning"] = "error" if code in ERRORS else "warning"
         key = (code, str(file))
         self._counts[key] = self._counts.get(key, 0) + 1 + more
-        if self._counts[key] - more <= SHOWN:
+        self._listed[key] = self._listed.get(key, 0) + 1
+        if self._listed[key] <= SHOWN:
             self.found.append(Finding(severity, code, str(file), *place, text))
 
     def add_error(self, error: CheckpointError, file: Path) -> None:
@@ -109,11 +111,10 @@ class Findings:
     def listed(self) -> list[Finding]:
         """The findings, the last of each kind with a count of those that are not listed."""
         last = {(finding.code, finding.file): k for k, finding in enumerate(self.found)}
-        shown = {key: sum(1 for f in self.found if (f.code, f.file) == key) for key in last}
         listed = []
         for k, finding in enumerate(self.found):
             key = (finding.code, finding.file)
-            hidden = self._counts[key] - shown[key]
+            hidden = self._counts[key] - min(self._listed[key], SHOWN)
             if last[key] == k and hidden:
                 finding = replace(finding, text=f"{finding.text} (and {hidden:,} more)")
             listed.append(finding)
