@@ -27,6 +27,7 @@ class Coroner:
 
     def __init__(self, mpi: Any, comm: Any) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._claimed = False
         rank = comm.Get_rank()
         token = np.frombuffer(os.urandom(8), np.uint64).copy()
         comm.Bcast([token, mpi.BYTE], 0)
@@ -46,14 +47,18 @@ class Coroner:
         )
         atexit.register(self.dismiss)
 
-    def claim(self) -> None:
-        """This rank ends the job itself and has said why: nobody else should."""
-        if self._process is None:
-            return
+    def claim(self) -> bool:
+        """This rank ends the job itself and says why: nobody else should. False where another one already does."""
+        if self._process is None or self._claimed:
+            return True
         try:
             os.mkdir(self._claim)
+        except FileExistsError:
+            return False
         except OSError:
-            return
+            return True
+        self._claimed = True
+        return True
 
     def dismiss(self) -> None:
         """Good-bye: the rank ends as it should."""

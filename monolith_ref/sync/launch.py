@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,10 @@ def _import_mpi(started: Launcher | None) -> tuple[int, str]:
         if "mpi4py.MPI" not in sys.modules:
             # One thread at a time calls MPI here; asking for less than "multiple" saves its locks.
             mpi4py.rc.thread_level = "serialized"
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            # mpi4py warns at length of a launcher of another MPI; the error below says it in one line.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            from mpi4py import MPI
     except ImportError as error:
         raise EnvironmentMissing(
             f"{asked}, but mpi4py is not usable ({error}): pip install 'monolith-ref[mpi]'"

@@ -230,7 +230,7 @@ class MpiCommunicator:
     def _give_up(self, what: str, waited: float) -> NoReturn:
         """Find out who is silent, say so once, end the job."""
         report = self._roll_call.missing(what, patience=min(2.0, max(0.3, self.timeout)))
-        if report is not None:
+        if self._coroner.claim():
             text = f"monolith-ref: error: rank {self.rank} waited {waited:.0f} s in exchange '{what}': {report}\n"
             sys.stderr.flush()
             os.write(2, text.encode())

@@ -22,7 +22,6 @@ class RollCall:
         self._rank: int = comm.Get_rank()
         self._size: int = comm.Get_size()
         self._sending: list[tuple[Any, Any]] = []
-        self._asked_by: set[int] = set()
         self._answers: dict[int, str] = {}
 
     def ask(self) -> None:
@@ -42,30 +41,21 @@ class RollCall:
             peer, tag = status.Get_source(), status.Get_tag()
             self._comm.Recv([message, self._mpi.BYTE], peer, tag)
             if tag == ASK:
-                self._asked_by.add(peer)
                 self._send(peer, ANSWER, what)
             else:
                 self._answers[peer] = message.tobytes().rstrip(b"\0").decode(errors="replace")
         self._sending = [(request, buffer) for request, buffer in self._sending if not request.Test()]
         return {peer: place for peer, place in self._answers.items() if place != here}
 
-    def missing(self, what: str, patience: float) -> str | None:
-        """Ask around for ``patience`` seconds; a sentence about who is silent and who waits elsewhere.
-
-        None if a lower rank asks the same: it will say so.
-        """
+    def missing(self, what: str, patience: float) -> str:
+        """Ask around for ``patience`` seconds; a sentence about who is silent and who waits elsewhere."""
         self._answers.clear()
-        self._asked_by.clear()
         self.ask()
         until = perf_counter() + patience
         while perf_counter() < until and len(self._answers) < self._size - 1:
             self.listen(what)
             sleep(0.005)
         self.listen(what)
-        if any(peer < self._rank for peer in self._asked_by):
-            # The lower rank speaks and ends the job; should it fail to, this rank ends it.
-            sleep(patience)
-            return None
         silent = [peer for peer in range(self._size) if peer != self._rank and peer not in self._answers]
         elsewhere = {peer: place for peer, place in sorted(self._answers.items()) if place != what}
         parts = []

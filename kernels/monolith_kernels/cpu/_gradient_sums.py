@@ -48,7 +48,12 @@ def gradient_sums(
                     put(out, target + c, at(out, target + c) + at(term, c))
             else:
                 first_new = slot + 1
-                if target <= safe and first_new < len(targets) and targets[first_new] == target + dim:
+                follows = target <= safe and first_new < len(targets) and targets[first_new] == target + dim
+                if follows and run - dim > 1:
+                    # More than one float: the next slot's vector may be shorter, and another owner's behind it.
+                    after = first_new + 1
+                    follows = run <= 2 * dim and after < len(targets) and targets[after] == target + 2 * dim
+                if follows:
                     # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
                     for c in range(run):
                         put(out, target + c, np.float32(0.0) + at(term, c))

@@ -38,3 +38,10 @@ def test_exact_sums_that_float64_does_not_hold_travel_as_accumulators() -> None:
     sent = [int(line.split()[-1]) for line in result.stdout.splitlines() if line.startswith("fine")]
     assert len(sent) == 3
     assert all(sent), "the slow path did not run"
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_calls_dense_reductions_worked_numbers_and_agreements(ranks: int) -> None:
+    result = run_ranks(ranks, ["-m", "tests.monolith_ref.sync.ranks_reductions"])
+    assert result.code == 0, result.stderr
+    assert result.stdout.count("fine") == ranks
