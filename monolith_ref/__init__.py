@@ -66,6 +66,7 @@ _EXPORTS: dict[str, str] = {
     "SlidingHashFilter": "monolith_ref.table.admission",
     "create_hash_filters": "monolith_ref.table.admission",
     "intercept_gradient": "monolith_ref.table.admission",
+    "EvictionPolicy": "monolith_ref.table.eviction",
     "extract_slot_from_entry": "monolith_ref.table.entries",
     "iterate_table_and_apply": "monolith_ref.table.entries",
     "errors": "",

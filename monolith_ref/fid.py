@@ -26,6 +26,8 @@ __all__ = [
     "V2_MAX_SLOT",
     "checked_fid_v1",
     "checked_fid_v2",
+    "checked_v2_value",
+    "extract_fid",
     "feature_combine",
     "make_fid_v1",
     "make_fid_v2",
@@ -198,3 +200,30 @@ def checked_v2_value(fid: int) -> int:
     if value >> 63:
         raise ArgumentError(f"slot should be less than 32768, while got {value >> _V2_BITS}")
     return value
+
+
+_CITY_K2 = 0x9AE16A3B2F90404F
+
+
+def _city_hash_8(data: int) -> int:
+    """CityHash64 (1.1) of eight little-endian bytes."""
+
+    def rotate(value: int, by: int) -> int:
+        return ((value >> by) | (value << (64 - by))) & _U64
+
+    mul = (_CITY_K2 + 16) & _U64
+    a = (data + _CITY_K2) & _U64
+    c = (rotate(data, 37) * mul + a) & _U64
+    d = ((rotate(a, 25) + data) * mul) & _U64
+    first = ((c ^ d) * mul) & _U64
+    first ^= first >> 47
+    second = ((d ^ first) * mul) & _U64
+    second ^= second >> 47
+    return (second * mul) & _U64
+
+
+def extract_fid(value: int, slot: int, *, quirks: str | Quirks | None = None) -> int:
+    """The v2 fid of a whole number: its CityHash64 as signature (masked one bit too wide under ``wide_slot_mask``)."""
+    bits = _V2_BITS + (1 if "wide_slot_mask" in as_quirks(quirks) else 0)
+    high = (slot << _V2_BITS) & _U64
+    return to_signed(high | (_city_hash_8(to_unsigned(value)) & ((1 << bits) - 1)))

@@ -140,7 +140,7 @@ class HashTable:
         return keys, flat
 
     def assign(self, ids: Any, values: Any, req_time: Any = None) -> HashTable:
-        """Set rows: ids int64 ``[n]``, values float32 ``[n, dim]``; state stays, times become ``req_time`` (None: 0)."""
+        """Set rows: ids int64 ``[n]``, values float32 ``[n, dim]``; state stays, times become ``req_time``."""
         keys, flat = self._rows(ids, values, "assign")
         self._table.assign(keys, flat, _time(req_time))
         return copy.copy(self)
