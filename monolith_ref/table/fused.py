@@ -1,8 +1,8 @@
 """Fused lookups and updates: the ids of N shards and K tables in one call. Rule: tables 9.
 
 Chunks come shard by shard and, inside a shard, table by table in sorted name order;
-``fused_slot_size[shard*K + table]`` is the number of ids of a chunk. Every shard is one caller: its updates are steps of
-their own, shard 0 first.
+``fused_slot_size[shard*K + table]`` is the number of ids of a chunk. Every shard is one caller: its updates are steps
+of their own, shard 0 first.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def accept_below(equal: bool, threshold: int, count: int) -> int:
         return min(max(math.ceil(limit), 0), 1 << 32)
     if threshold <= 0:
         return 1 << 32 if count > 0 else 0
-    return min(-(-((1 << 32) - 1) * count // threshold), 1 << 32)
+    return min(-(-((1 << 32) - 1) * int(count) // int(threshold)), 1 << 32)
 
 
 class OracleProbabilisticFilter:

@@ -155,7 +155,8 @@ class OracleTable:
         row = self.rows[fid]
         if self.serving:
             return unpack(self.codecs, row.packed)
-        return self.arithmetic.read(row.weights[None])[0]
+        seen: Array = self.arithmetic.read(row.weights[None])[0]
+        return seen
 
     def lookup(self, ids: Sequence[int]) -> tuple[int, Array]:
         """(how many positions were found, rows)."""
