@@ -185,7 +185,7 @@ def accept_below(equal: bool, threshold: int, count: int) -> int:
             exponent = np.float32(1) / np.float32(threshold)
             p = np.float32(1) - np.float32(np.float64(base) ** np.float64(exponent))
             q = np.float64(np.float32(1) - p)
-        limit = 4294967295.0 * (1.0 - float(q) ** float(count))
+        limit: float = 4294967295.0 * (1.0 - float(q) ** float(count))
         return min(max(math.ceil(limit), 0), 1 << 32)
     if threshold <= 0:
         return 1 << 32 if count > 0 else 0
