@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from monolith_kernels.target import target
-from tests.kernels import checks_lookup
+
+from tests.kernels import checks_dedup, checks_dense, checks_lookup, checks_segment
 from tests.kernels.support import few_examples, seeds, special_shares
 
 pytestmark = pytest.mark.cudasim
@@ -35,3 +36,142 @@ def test_find_gather(seed: int, count: int, dim: int) -> None:
 @few_examples
 def test_assign(seed: int, count: int, dim: int, special: float) -> None:
     checks_lookup.check_assign(target("cuda"), seed, count, dim, special)
+
+
+@given(seeds, st.sampled_from([0, 1, 40]), st.integers(1, 4), st.sampled_from([1, 3, 50]))
+@few_examples
+def test_unique(seed: int, count: int, tables: int, distinct: int) -> None:
+    checks_dedup.check_unique(target("cuda"), seed, count, tables, distinct)
+
+
+def test_unique_with_one_scratch_again_and_again() -> None:
+    cuda = target("cuda")
+    scratch = cuda.dedup.Scratch()
+    for seed, count in enumerate((30, 5, 0, 40)):
+        checks_dedup.check_unique(cuda, seed, count, 2, 9, scratch)
+
+
+@given(seeds, st.sampled_from([0, 1, 30]), st.integers(1, 3), st.sampled_from([1, 3, 4, 5, 37]), st.booleans())
+@few_examples
+def test_split(seed: int, count: int, tables: int, ranks: int, empty_rank0: bool) -> None:
+    checks_dedup.check_split(target("cuda"), seed, count, tables, ranks, empty_rank0)
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 3), st.sampled_from([0, 1, 5]))
+@few_examples
+def test_merge(seed: int, sources: int, tables: int, largest: int) -> None:
+    checks_dedup.check_merge(target("cuda"), seed, sources, tables, largest)
+
+
+@given(seeds, st.sampled_from([0, 1, 12]), st.integers(1, 9))
+@few_examples
+def test_move(seed: int, count: int, width: int) -> None:
+    checks_dedup.check_move(target("cuda"), seed, count, width)
+
+
+rows = st.sampled_from([0, 1, 4])
+longest = st.sampled_from([0, 1, 5])
+dims = st.sampled_from([1, 3, 9])
+
+
+@given(seeds, rows, longest, dims, special_shares)
+@few_examples
+def test_combiners(seed: int, rows: int, longest: int, dim: int, special: float) -> None:
+    checks_segment.check_combiners(target("cuda"), seed, rows, longest, dim, special)
+
+
+@given(seeds, rows, longest, dims, special_shares)
+@few_examples
+def test_sum_rows(seed: int, rows: int, longest: int, dim: int, special: float) -> None:
+    checks_segment.check_sum_rows(target("cuda"), seed, rows, longest, dim, special)
+
+
+@given(seeds, rows, longest, dims, st.integers(1, 3), special_shares)
+@few_examples
+def test_first_n(seed: int, rows: int, longest: int, dim: int, n: int, special: float) -> None:
+    checks_segment.check_first_n(target("cuda"), seed, rows, longest, dim, n, special)
+
+
+@given(seeds, rows, longest, dims, special_shares)
+@few_examples
+def test_gradients(seed: int, rows: int, longest: int, dim: int, special: float) -> None:
+    checks_segment.check_gradients(target("cuda"), seed, rows, longest, dim, special)
+
+
+@given(seeds, rows, longest, dims, special_shares, st.booleans())
+@few_examples
+def test_gradient_sums(seed: int, rows: int, longest: int, dim: int, special: float, scaled: bool) -> None:
+    checks_segment.check_gradient_sums(target("cuda"), seed, rows, longest, dim, special, scaled)
+
+
+@given(seeds, st.sampled_from([0, 1, 5]), st.sampled_from([1, 3, 5]), st.sampled_from([1, 2, 5]), special_shares)
+@few_examples
+def test_layers(seed: int, batch: int, inner: int, outer: int, special: float) -> None:
+    checks_dense.check_layers(target("cuda"), seed, batch, inner, outer, special)
+
+
+@given(seeds, st.sampled_from([0, 1, 6]), st.integers(1, 3), st.integers(1, 3), special_shares)
+@few_examples
+def test_exact_gradients(seed: int, batch: int, inner: int, outer: int, special: float) -> None:
+    checks_dense.check_exact_gradients(target("cuda"), seed, batch, inner, outer, special)
+
+
+def test_exact_gradients_take_the_slow_path() -> None:
+    assert checks_dense.check_exact_gradients(target("cuda"), 1, 12, 3, 3, 0.3) > 3
+
+
+@given(seeds, st.sampled_from([0, 1, 20]), special_shares)
+@few_examples
+def test_elementwise(seed: int, count: int, special: float) -> None:
+    checks_dense.check_elementwise(target("cuda"), seed, count, special)
+
+
+@given(seeds, st.integers(1, 3), st.sampled_from([0, 1, 10]), special_shares)
+@few_examples
+def test_rank_sum(seed: int, ranks: int, count: int, special: float) -> None:
+    checks_dense.check_rank_sum(target("cuda"), seed, ranks, count, special)
+
+
+@given(seeds, st.sampled_from([0, 1, 8]), special_shares)
+@few_examples
+def test_losses(seed: int, count: int, special: float) -> None:
+    checks_dense.check_losses(target("cuda"), seed, count, special)
+
+
+def test_exclusive_sum_over_many_blocks() -> None:
+    from monolith_kernels.cuda.launch import on_device
+    from monolith_kernels.cuda.scan import exclusive_sum
+
+    values = np.random.default_rng(1).integers(0, 9, 90).astype(np.int32)
+    sums, total = exclusive_sum(on_device(values))
+    assert sums.copy_to_host().tolist() == (np.cumsum(values) - values).tolist()
+    assert total == values.sum()
+
+
+def test_sort_is_stable_over_many_blocks() -> None:
+    from monolith_kernels.cuda.launch import on_device
+    from monolith_kernels.cuda.sort import sort_pairs
+
+    keys = np.random.default_rng(1).integers(-1, 300, 150).astype(np.int32)
+    got, positions = sort_pairs(on_device(keys), 300)
+    want = np.argsort(np.where(keys < 0, 300, keys), kind="stable")
+    assert positions.copy_to_host().tolist() == want.tolist()
+    assert got.copy_to_host().tolist() == keys[want].tolist()
+
+
+def test_rows_on_the_device_keep_their_content_when_they_grow() -> None:
+    storage = target("cuda").storage(4, np.float32, 3)
+    before = storage.capacity
+    target("cuda").lookup.assign(
+        storage.rows,
+        target("cuda").asarray(np.array([1], np.int32)),
+        0,
+        4,
+        target("cuda").asarray(np.arange(4, dtype=np.float32)),
+        0,
+        4,
+    )
+    storage.ensure(before + 1)
+    assert storage.capacity > before
+    assert storage.rows.copy_to_host()[1].tolist() == [0, 1, 2, 3]
+    assert (storage.rows.copy_to_host()[2:] == 0).all()

@@ -1,7 +1,7 @@
 """CUDA kernels of the index; :mod:`monolith_kernels.cuda.lookup` holds the arrays.
 
-``keys`` int64[capacity + 1] holds ``MARK`` in free slots; the id that equals ``MARK`` lives in the last slot, outside the
-hashed ones. Which slot an id gets depends on the race of its threads, which number it gets does not.
+``keys`` int64[capacity + 1] holds ``MARK`` in free slots; the id that equals ``MARK`` lives in the last slot, outside
+the hashed ones. Which slot an id gets depends on the race of its threads, which number it gets does not.
 """
 
 from __future__ import annotations

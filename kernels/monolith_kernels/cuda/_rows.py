@@ -122,7 +122,7 @@ def add_sorted(
     offset: int,
     stride: int,
 ) -> None:
-    """``row_numbers`` sorted (stable) with the ``positions`` they came from: the first of equal ones adds all, in order."""
+    """``row_numbers`` sorted (stable) with the ``positions`` they came from: the first of equal ones adds all."""
     k = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
     if k < count:
         row = np.int64(row_numbers[k])
