@@ -56,16 +56,16 @@ def _unreadable(error: DumpError) -> Report:
 def verify_dump(dump: Dump) -> Report:
     """Check a file that was read."""
     report = Report()
-    if dump.raw is not None:
-        report.findings.extend(wire_findings(dump.raw))
     known_pickles: dict[bytes, list[tuple[str, str]]] = {}
     for model in located_models(dump.message):
-        index = _check_graph(report, model)
+        _check_names(report, model, _check_graph(report, model))
         _check_payloads(report, model, known_pickles)
         _check_texts(report, model)
-        _check_names(report, model, index)
         _check_heads(report, model)
     _check_configs(report, dump.message)
+    if dump.raw is not None:
+        # Listed first, looked at last: graphs and records need not be in memory at the same time.
+        report.findings[:0] = list(wire_findings(dump.raw))
     return report
 
 

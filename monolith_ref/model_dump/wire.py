@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -198,16 +199,22 @@ def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
+@cache
+def _fields(descriptor: Descriptor) -> dict[int, tuple[FieldDescriptor, int, bool]]:
+    """Per field number the field, its wire type, and whether its values may be packed."""
+    return {
+        field.number: (field, field_wire_type(field), field.is_repeated and field_wire_type(field) != LENGTH)
+        for field in descriptor.fields
+    }
+
+
 def known_field(descriptor: Descriptor, record: Record) -> FieldDescriptor | None:
     """The field that a record belongs to; None where its number or wire type is not the schema's."""
-    field: FieldDescriptor | None = descriptor.fields_by_number.get(record.number)
-    if field is None:
+    found = _fields(descriptor).get(record.number)
+    if found is None:
         return None
-    expected = field_wire_type(field)
-    if record.wire_type == expected:
-        return field
     # Repeated numbers are read packed and unpacked alike.
-    return field if record.wire_type == LENGTH and field.is_repeated and expected != LENGTH else None
+    return found[0] if record.wire_type == found[1] or (found[2] and record.wire_type == LENGTH) else None
 
 
 def locate_fault(buffer: bytes, descriptor: Descriptor) -> WireFault | None:
