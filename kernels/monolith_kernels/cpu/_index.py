@@ -82,9 +82,9 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
     count: Any = len(absent)
     if hi - lo < regions:
         count = 0
-        for k in range(len(absent)):
-            region = np.int64(splitmix64(ids[absent[k]]) >> shift) // size
-            mine[count] = k
+        for a in range(len(absent)):
+            region = np.int64(splitmix64(ids[absent[a]]) >> shift) // size
+            mine[count] = a
             count += (region >= lo) & (region < hi)
     for c in range(count):
         if c + _AHEAD < count:

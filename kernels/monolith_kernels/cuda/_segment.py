@@ -1,4 +1,4 @@
-"""CUDA kernels of :mod:`monolith_kernels.cuda.segment`: a block has ``(lanes, rows)`` threads for as many batch rows."""
+"""CUDA kernels of :mod:`monolith_kernels.cuda.segment`: a block of ``(lanes, rows)`` threads for as many rows."""
 
 from __future__ import annotations
 

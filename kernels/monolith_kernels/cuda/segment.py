@@ -1,7 +1,7 @@
 """Combiners, their gradients and gradient sums on CUDA. Twin of :mod:`monolith_kernels.cpu.segment`.
 
-Its descriptions hold. All arrays live on the device. One thread per element of a row adds in order; gradient sums sort the occurrences by slot
-(stable) first, so that one thread per element of a slot adds in occurrence order.
+Its descriptions hold. All arrays live on the device. One thread per element of a row adds in order; gradient sums sort
+the occurrences by slot (stable) first, so that one thread per element of a slot adds in occurrence order.
 """
 
 from __future__ import annotations
@@ -196,8 +196,7 @@ def first_n_gradient(grad: F4, column: int, dim: int, n: int, row_splits: I8, ou
 
 def _by_slot(row_splits: I8, positions: I4, slots: int) -> tuple[I4, I4, int]:
     """(slots sorted, occurrences in that order, highest slot + 1 or 0) of the occurrences of some rows."""
-    ends = row_splits[:: max(len(row_splits) - 1, 1)]
-    first, last = (int(end) for end in (to_host(ends)[0], to_host(ends)[-1]))
+    first, last = int(to_host(row_splits[:1])[0]), int(to_host(row_splits[len(row_splits) - 1 :])[0])
     if last == first:
         return device_array(0, np.int32), device_array(0, np.int32), 0
     keys, order = sort_pairs(positions[first:last], slots)

@@ -44,7 +44,7 @@ def offsets(order: I4, unique_splits: I8, owner_table_counts: I8, widths: Sequen
     table_widths = np.asarray(widths, np.int64)
     sizes = (owner_table_counts * table_widths).reshape(-1)
     counts = owner_table_counts.reshape(-1)
-    out = device_array(len(order), np.int64)
+    out: I8 = device_array(len(order), np.int64)
     _shard.offsets.per_item(
         len(order),
         order,
