@@ -44,7 +44,7 @@ def ulps(got: np.float32, expected: np.float32) -> int | None:
         return None
 
     def rank(value: np.float32) -> int:
-        word = int(value.view(np.uint32))
+        word = int(value.view(np.uint32).item())
         return word if word < 0x80000000 else 0x80000000 - word
 
     return abs(rank(got) - rank(expected))
@@ -64,14 +64,15 @@ def first_difference(what: str, got: Any, expected: Any, allowed_ulps: int = 0) 
         at = int(unequal[0])
         return f"{what}, element {at}: {actual.reshape(-1)[at]}, expected {wanted.reshape(-1)[at]}"
     a, e = np.ascontiguousarray(actual).reshape(-1), np.ascontiguousarray(wanted).reshape(-1)
-    unequal = np.flatnonzero((a.view(np.uint32) != e.view(np.uint32)) & ~(np.isnan(a) & np.isnan(e)))
-    for at in unequal:
+    differ = np.flatnonzero((a.view(np.uint32) != e.view(np.uint32)) & ~(np.isnan(a) & np.isnan(e)))
+    for place in differ:
+        at = int(place)
         distance = ulps(a[at], e[at])
         if distance is not None and 0 < distance <= allowed_ulps:
             continue
         far = "not comparable" if distance is None else f"{distance} ulp"
         return (
             f"{what}, element {at}: {a[at].view(np.uint32):08x} ({a[at]!r}), expected {e[at].view(np.uint32):08x} "
-            f"({e[at]!r}), {far}; {len(unequal)} of {len(a)} elements differ"
+            f"({e[at]!r}), {far}; {len(differ)} of {len(a)} elements differ"
         )
     return ""
