@@ -16,7 +16,7 @@ from monolith_kernels.memory import RowStorage, aligned_empty, aligned_zeros
 
 __all__ = ["TWIN_MODULES", "Target", "target"]
 
-TWIN_MODULES = ("lookup", "dedup", "segment", "optimize", "filter", "shard", "quantize", "dense")
+TWIN_MODULES = ("lookup", "dedup", "segment", "optimize", "filter", "shard", "quantize", "dense", "pool")
 
 
 class Target:
