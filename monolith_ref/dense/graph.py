@@ -127,7 +127,7 @@ class Graph:
     variables : dict of name to Variable, in order of creation
     inputs : dict of name to Tensor
         Dense inputs (``label`` ...), which the caller feeds.
-    embeddings : list of Tensor
+    embeddings : list of (feature, position, first column, Tensor)
         Slices of pooled embeddings; all are columns of one storage, ``pooled``.
     rows : int
         Rows of the step in hand.
@@ -142,7 +142,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.variables: dict[str, Variable] = {}
         self.inputs: dict[str, Tensor] = {}
-        self.embeddings: list[tuple[str, int, Tensor]] = []
+        self.embeddings: list[tuple[str, int, int, Tensor]] = []
         self.storages: list[Storage] = []
         self.layers = 0
         self.rows = 0
@@ -170,10 +170,10 @@ class Graph:
             raise ShapeError(f"input {name} has shape {known.shape}, not {(None, *tail)}")
         return known
 
-    def embedding(self, feature: str, start: int, tail: tuple[int, ...]) -> Tensor:
-        """Columns of a feature's pooled embedding, from ``start`` on."""
+    def embedding(self, feature: str, start: int, tail: tuple[int, ...], position: int = 0) -> Tensor:
+        """Columns of a feature's pooled embedding (of its ``position``-th one, for sequences), from ``start`` on."""
         tensor = Tensor(self, tail, f"{feature}:{start}_{start + math.prod(tail)}", needs_gradient=True)
-        self.embeddings.append((feature, start, tensor))
+        self.embeddings.append((feature, position, start, tensor))
         return tensor
 
     def variable(self, name: str, shape: tuple[int, ...], initializer: Initializer, optimizer: Any = None) -> Variable:
@@ -199,14 +199,24 @@ class Graph:
         return self._target
 
     def finish(
-        self, target: Target, columns: Mapping[str, tuple[int, int]], optimizers: Mapping[str, DenseOptimizer]
+        self,
+        target: Target,
+        columns: Mapping[str, tuple[int, int]],
+        optimizers: Mapping[str, DenseOptimizer],
+        dims: Mapping[str, int] | None = None,
     ) -> None:
-        """Place tensors and variables. ``columns``: feature -> (first column, width) of the pooled matrix."""
+        """Place tensors and variables.
+
+        ``columns``: feature -> (first column, width) of the pooled matrix. ``dims``: floats of one embedding of a
+        feature, where its columns hold several (default: all of its columns).
+        """
         width = sum(part for _, part in columns.values())
         self.pooled = Storage(target, width, needs_gradient=True)
         self.storages.append(self.pooled)
-        for feature, start, tensor in self.embeddings:
-            tensor.place(self.pooled, columns[feature][0] + start)
+        for feature, position, start, tensor in self.embeddings:
+            first, width = columns[feature]
+            dim = width if dims is None else dims[feature]
+            tensor.place(self.pooled, first + position * dim + start)
         for name, tensor in self.inputs.items():
             storage = Storage(target, tensor.width, needs_gradient=False)
             self._input_storage[name] = storage

@@ -84,7 +84,7 @@ class FeatureCollection:
         known = self.columns.get(name)
         if known is not None:
             return known
-        combined = combiner_of(combiner, max_seq_length)
+        combined = combiner_of(combiner, max_seq_length, quirks=self.quirks)
         table = name if shared_name is None else self.names.resolve(shared_name)[0]
         feature_slot = self.factory.slots.get(table)
         if feature_slot is None:
@@ -129,7 +129,7 @@ class FeatureCollection:
             column = self.create_column(self.names.resolve(feature)[0])
             piece = self._slice(column, slice_name, dim, initializer, optimizer, compressor, learning_rate_fn)
             used.append((column.feature_name, piece))
-            return self.graph.embedding(column.feature_name, piece.start, column.combiner.tail(piece.dim))
+            return self._pooled(column, piece)
 
         join_group = _JOINS[group_out_type]
         tensors = [
@@ -151,6 +151,14 @@ class FeatureCollection:
             )
         )
         return tensors if out_type is None else _JOINS[out_type](tensors)
+
+    def _pooled(self, column: FeatureColumn, piece: FeatureSlice) -> Tensor:
+        """The slice of what the column's combiner gives: [rows, dim], or [rows, n, dim] of a sequence."""
+        name, tail = column.feature_name, (piece.dim,)
+        if not column.combiner.max_seq_length:
+            return self.graph.embedding(name, piece.start, tail)
+        positions = range(column.combiner.max_seq_length)
+        return stack([self.graph.embedding(name, piece.start, tail, position) for position in positions])
 
     def _slice(
         self,
@@ -182,8 +190,8 @@ def _requests(features: Any, slice_dim: int | None) -> list[tuple[bool, list[tup
     """Per tensor of the result: (is it one slice, [(feature, dim) ...]). ArgumentError for forms that mean
     nothing."""
     wrong = ArgumentError(
-        "lookup_embedding_slice takes a mapping of names to dims, a list of features with slice_dim, a list of groups of "
-        f"slots with slice_dim, or a list of (name, dim) pairs; not {features!r} with slice_dim {slice_dim!r}"
+        "lookup_embedding_slice takes a mapping of names to dims, a list of features with slice_dim, a list of groups "
+        f"of slots with slice_dim, or a list of (name, dim) pairs; not {features!r} with slice_dim {slice_dim!r}"
     )
     if isinstance(features, Mapping):
         pairs: list[tuple[Any, Any]] = list(features.items())

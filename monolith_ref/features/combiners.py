@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monolith_ref.errors import ArgumentError, ConfigError
+from monolith_ref.quirks import Quirks, as_quirks
 
 __all__ = ["Combiner", "FirstN", "ReduceMean", "ReduceSum", "combiner_of"]
 
@@ -35,9 +36,10 @@ class ReduceSum(Combiner):
 
 @dataclass(frozen=True, slots=True)
 class ReduceMean(Combiner):
-    """The sum times float32(1 / count); an empty row gives zeros (quirk ``reduce_mean_empty_nan``: NaN)."""
+    """The sum times float32(1 / count); an empty row gives zeros, or NaN with ``empty_nan`` (a quirk)."""
 
     name = "reduce_mean"
+    empty_nan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class FirstN(Combiner):
         return (self.n, dim)
 
 
-def combiner_of(combiner: Any = None, max_seq_length: int = 0) -> Combiner:
+def combiner_of(combiner: Any = None, max_seq_length: int = 0, *, quirks: str | Quirks | None = None) -> Combiner:
     """The combiner that a user named.
 
     A Combiner stays; None is first_n(max_seq_length) where that is positive, else reduce_sum; names are
@@ -72,7 +74,7 @@ def combiner_of(combiner: Any = None, max_seq_length: int = 0) -> Combiner:
     if combiner == "reduce_sum":
         return ReduceSum()
     if combiner == "reduce_mean":
-        return ReduceMean()
+        return ReduceMean("reduce_mean_empty_nan" in as_quirks(quirks))
     if combiner == "first_n":
         return FirstN(max_seq_length)
     raise ArgumentError(f"combiner must be a Combiner, 'reduce_sum', 'reduce_mean' or 'first_n', not {combiner!r}")

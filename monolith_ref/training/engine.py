@@ -191,7 +191,8 @@ class Engine:
             )
             for name, variable in graph.variables.items()
         }
-        graph.finish(self.target, self.columns, optimizers)
+        dims = {feature: spec.dim for spec in self.tables for feature in spec.features}
+        graph.finish(self.target, self.columns, optimizers, dims)
 
     # Dense state.
 

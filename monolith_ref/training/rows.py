@@ -17,17 +17,12 @@ __all__ = ["make_store"]
 def make_store(spec: TableSpec, target: Target, quirks: Quirks) -> RowStore:
     """An empty store for one rank's part of a table; ConfigError where the configuration cannot be built.
 
-    UnsupportedError for occurrence thresholds and for combiners other than reduce_sum, which synchronous training
-    does not have.
+    UnsupportedError for occurrence thresholds: synchronous training has no admission filters.
     """
     if any(threshold > 0 for threshold in spec.occurrence_thresholds):
         raise UnsupportedError(
             f"table {spec.name}: synchronous training has no admission filters (occurrence_threshold)"
         )
-    for feature, combiner in zip(spec.features, spec.combiners, strict=True):
-        if combiner.name != "reduce_sum":
-            raise UnsupportedError(
-                f"feature {feature}: synchronous training pools by reduce_sum only, not {combiner.name}"
-            )
     plan = check_table_config(spec.config.table_config, quirks)
-    return RowStore(row_layout(plan, quirks), target, quirks=quirks)
+    capacity = plan.config.initial_capacity
+    return RowStore(row_layout(plan, quirks), target, quirks=quirks, expected=capacity if capacity > 1 else 0)

@@ -12,8 +12,8 @@ import pytest
 from monolith_kernels.target import target
 from numpy.typing import NDArray
 
-from monolith_ref.dense import MLP, Constant, Dense, mse
-from monolith_ref.entry import AdagradOptimizer, Fp32Compressor, SgdOptimizer, ZerosInitializer
+from monolith_ref.dense import MLP, Constant, Dense, concat, mse
+from monolith_ref.entry import AdagradOptimizer, ConstantsInitializer, Fp32Compressor, SgdOptimizer, ZerosInitializer
 from monolith_ref.errors import ConfigError, ShapeError, StateError, SyncError, UnknownNameError, UnsupportedError
 from monolith_ref.features.ragged import Batch, Ragged
 from monolith_ref.learning_rate import PolynomialDecay
@@ -150,7 +150,7 @@ def table_rows(engine: Engine) -> dict[int, tuple[F, F]]:
     for spec in engine.tables:
         dump = engine.embeddings.tables[spec.name].export()
         for i, fid in enumerate(dump.ids.tolist()):
-            rows[fid] = (dump.weights[i], dump.state[0]["norm"][i])
+            rows[fid] = (dump.weights[i], dump.state[0].get("norm", dump.weights)[i])
     return rows
 
 
@@ -383,6 +383,57 @@ def test_several_heads_and_slices() -> None:
     assert [engine.step(b).loss for _ in range(5)][-1] < before
 
 
+def test_means_and_sequences() -> None:
+    """first: mean; second: the first two embeddings, in two slices; third: sum."""
+
+    class Mixed(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            sgd = SgdOptimizer(learning_rate=0.5)
+            parts: dict[str, Any] = {
+                "initializer": ConstantsInitializer(1.0),
+                "optimizer": sgd,
+                "compressor": Fp32Compressor(),
+            }
+            self.create_embedding_feature_column("first", combiner="reduce_mean")
+            self.create_embedding_feature_column("second", max_seq_length=2)
+            self.create_embedding_feature_column("third")
+            mean, total = self.lookup_embedding_slice(["first", "third"], "vec", 2, **parts)
+            sequence = self.lookup_embedding_slice(["second"], "vec", 2, **parts)[0]
+            scores = self.lookup_embedding_slice(["second"], "score", 1, **parts)[0]
+            assert sequence.shape == (None, 2, 2)
+            x = concat([mean, total, sequence.reshape(4), scores.reshape(2)])
+            p = Dense(1, kernel_initializer=Constant(1.0))(x)
+            return EstimatorSpec(features["label"], p, "main", mse(p, features["label"]), sgd, False)
+
+    engine = Engine(Mixed())
+    assert engine.columns == {"first": (0, 2), "third": (2, 2), "second": (4, 6)}
+    b = batch(0, 6)
+    first, second, third = (b.ragged[name] for name in NAMES)
+    engine.step(b)
+    d = ((0 - b.label) * np.float32(2)) / np.float32(6)
+    # Every weight is 1, so that every element of a row's gradient is d; rows begin at 1 with their first update.
+    rows = {int(fid): np.float32(0) for ragged in (first, second, third) for fid in ragged.values}
+    for ragged, kind in ((first, "mean"), (second, "two"), (third, "sum")):
+        for i in range(6):
+            ids = ragged.row(i).tolist()
+            factor = np.float32(1.0 / len(ids)) if ids and kind == "mean" else np.float32(1)
+            for position, fid in enumerate(ids):
+                rows[fid] += d[i] * factor if kind != "two" or position < 2 else np.float32(0)
+    found = table_rows(engine)
+    assert sorted(found) == sorted(rows)
+    for fid, g in rows.items():
+        same(found[fid][0], np.full(len(found[fid][0]), np.float32(1) - np.float32(0.5) * g))
+    result = engine.step(b)
+    values = {fid: w for fid, (w, _) in found.items()}
+    for i in range(6):
+        mean = ordered_sum([np.zeros(2, np.float32), *[values[fid] for fid in first.row(i).tolist()]])
+        if len(first.row(i)):
+            mean = mean * np.float32(1.0 / len(first.row(i)))
+        same(result.forward.x[i, :2], mean)
+        two = [values[fid] for fid in second.row(i).tolist()[:2]] + [np.zeros(3, np.float32)] * 2
+        same(result.forward.x[i, 4:10], np.concatenate(two[:2]))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -422,11 +473,6 @@ def test_what_synchronous_training_does_not_have() -> None:
             self.create_embedding_feature_column("first", occurrence_threshold=2)
             return super().model_fn(features, mode)
 
-    class Mean(Task):
-        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
-            self.create_embedding_feature_column("first", combiner="reduce_mean")
-            return super().model_fn(features, mode)
-
     class Broadcast(Task):
         def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
             spec = super().model_fn(features, mode)
@@ -434,8 +480,6 @@ def test_what_synchronous_training_does_not_have() -> None:
 
     with pytest.raises(UnsupportedError, match="occurrence_threshold"):
         Engine(Filtered())
-    with pytest.raises(UnsupportedError, match="reduce_mean"):
-        Engine(Mean())
     with pytest.raises(UnsupportedError, match="exact"):
         Engine(Broadcast(), reduction="exact")
     assert Engine(Broadcast()).step(batch(0, 4)).loss > 0
