@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 from monolith_kernels.target import target
-from numpy.typing import NDArray
 
 from monolith_ref.dense import MLP, Constant, Dense, concat, mse
-from monolith_ref.entry import AdagradOptimizer, ConstantsInitializer, Fp32Compressor, SgdOptimizer, ZerosInitializer
+from monolith_ref.entry import ConstantsInitializer, Fp32Compressor, SgdOptimizer, ZerosInitializer
 from monolith_ref.errors import ConfigError, ShapeError, StateError, SyncError, UnknownNameError, UnsupportedError
 from monolith_ref.features.ragged import Batch, Ragged
 from monolith_ref.learning_rate import PolynomialDecay
@@ -22,52 +20,7 @@ from monolith_ref.training.clipping import clip_factor, exact_norm, exact_square
 from monolith_ref.training.engine import Engine
 from monolith_ref.training.model import EstimatorSpec, ModelFeatures, MonolithModel
 from monolith_ref.training.observer import ForwardResult, Observer, StepResult
-
-F = NDArray[np.float32]
-NAMES = ("first", "second", "third")
-SLOTS = {"first": 3, "second": 1, "third": 2}
-DIM, HIDDEN = 5, 4
-LR, START = np.float32(0.05), np.float32(0.1)
-
-
-def same(a: Any, b: Any) -> None:
-    a, b = np.ascontiguousarray(a, np.float32), np.ascontiguousarray(b, np.float32)
-    np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
-
-
-class Task(MonolithModel):
-    """Three features, one hidden layer."""
-
-    rate: Any = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_slots(SLOTS)
-
-    def input_fn(self, mode: str) -> Iterator[Batch]:
-        return (batch(step, 6) for step in range(4))
-
-    def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
-        for name in NAMES:
-            self.create_embedding_feature_column(name)
-        adagrad = AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=0.1)
-        x = self.lookup_embedding_slice(
-            NAMES, "vec", DIM, ZerosInitializer(), adagrad, Fp32Compressor(), self.rate, out_type="concat"
-        )
-        hidden = Dense(HIDDEN, "relu", bias_initializer=Constant(0.1))(x)
-        p = Dense(1)(hidden)
-        return EstimatorSpec(features["label"], p, "main", mse(p, features["label"]), adagrad, False)
-
-
-def batch(step: int, rows: int, ids: int = 8) -> Batch:
-    """Ids repeat within rows and over rows, some rows have none; features share signatures but not slots."""
-    rng = np.random.default_rng([step, rows])
-    ragged = {}
-    for name in NAMES:
-        lengths = rng.integers(0, 5, rows)
-        values = rng.integers(0, ids, lengths.sum()) + (np.int64(SLOTS[name]) << 48)
-        ragged[name] = Ragged.from_lengths(values, lengths)
-    return Batch(ragged, {"label": rng.integers(0, 2, rows).astype(np.float32)}, rows)
+from tests.monolith_ref.training.tasks import DIM, HIDDEN, LR, NAMES, START, F, Task, batch, same, table_rows
 
 
 def adagrad(w: F, a: F, g: F) -> tuple[F, F]:
@@ -143,15 +96,6 @@ def exact_sum(parts: list[F]) -> F:
     columns = np.stack(parts).reshape(len(parts), -1).T
     sums = [float(sum((Fraction(float(v)) for v in column), Fraction(0))) for column in columns]
     return np.array(sums, np.float32).reshape(parts[0].shape)
-
-
-def table_rows(engine: Engine) -> dict[int, tuple[F, F]]:
-    rows = {}
-    for spec in engine.tables:
-        dump = engine.embeddings.tables[spec.name].export()
-        for i, fid in enumerate(dump.ids.tolist()):
-            rows[fid] = (dump.weights[i], dump.state[0].get("norm", dump.weights)[i])
-    return rows
 
 
 @pytest.mark.parametrize("reduction", ["sequential", "sum", "mean", "exact"])
