@@ -52,5 +52,8 @@ protos: $(VENV)/.dev ## regenerate the protobuf code
 warmup: $(VENV)/.run ## compile the kernels of the main job ahead of time
 	$(BIN)/monolith-ref compare --steps 1 --batch-size 8
 
+movielens: $(VENV)/.run ## fetch MovieLens-100K into data/ml-100k.tsv
+	$(BIN)/python -m monolith_ref.training.movielens
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) dist build runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
