@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_kernels.jit import kernel
+from monolith_kernels.words import HARDWARE_CRC, crc_step8, crc_step64, load32, load64, store32, store64
 
 __all__ = [
     "BAD_DATA_CRC",
@@ -27,6 +28,7 @@ __all__ = [
     "INT",
     "LENGTH_OVER_LIMIT",
     "OK",
+    "SLACK",
     "TIME_OPTIONAL",
     "crc32c",
     "decode_rows",
@@ -44,6 +46,9 @@ OK = 0
 BAD_LENGTH_CRC = 1
 BAD_DATA_CRC = 2
 LENGTH_OVER_LIMIT = 3
+
+SLACK = 8
+"""Bytes behind the last record that :func:`encode_rows` may scribble on."""
 
 HAS_OPT = 1
 HAS_TIME = 2
@@ -69,27 +74,22 @@ MASK_DELTA = 0xA282EAD8
 
 
 @kernel
-def _crc(data, start, stop, seed):  # type: ignore[no-untyped-def]
-    """Running crc32c (inverted state) over ``data[start:stop]``."""
+def _crc_by_tables(data, start, stop, seed):  # type: ignore[no-untyped-def]
+    """Running crc32c (inverted state) over ``data[start:stop]``, eight bytes a turn."""
     c = np.uint32(seed)
-    i = start
+    i = np.int64(start)
     while i + 8 <= stop:
-        low = (
-            np.uint32(data[i])
-            | np.uint32(data[i + 1]) << np.uint32(8)
-            | np.uint32(data[i + 2]) << np.uint32(16)
-            | np.uint32(data[i + 3]) << np.uint32(24)
-        )
-        low = np.uint32(low ^ c)
+        low = np.uint32(load32(data, i) ^ c)
+        high = load32(data, i + 4)
         c = (
             CRC[7, low & 0xFF]
             ^ CRC[6, (low >> 8) & 0xFF]
             ^ CRC[5, (low >> 16) & 0xFF]
             ^ CRC[4, low >> 24]
-            ^ CRC[3, data[i + 4]]
-            ^ CRC[2, data[i + 5]]
-            ^ CRC[1, data[i + 6]]
-            ^ CRC[0, data[i + 7]]
+            ^ CRC[3, high & 0xFF]
+            ^ CRC[2, (high >> 8) & 0xFF]
+            ^ CRC[1, (high >> 16) & 0xFF]
+            ^ CRC[0, high >> 24]
         )
         i += 8
     while i < stop:
@@ -99,33 +99,27 @@ def _crc(data, start, stop, seed):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _crc_in_hardware(data, start, stop, seed):  # type: ignore[no-untyped-def]
+    """The same with the machine's own instruction."""
+    wide = np.uint64(seed)
+    i = np.int64(start)
+    while i + 8 <= stop:
+        wide = crc_step64(wide, load64(data, i))
+        i += 8
+    c = np.uint32(wide)
+    while i < stop:
+        c = crc_step8(c, data[i])
+        i += 1
+    return c
+
+
+_crc = _crc_in_hardware if HARDWARE_CRC else _crc_by_tables
+
+
+@kernel
 def _masked(data, start, stop):  # type: ignore[no-untyped-def]
     c = np.uint32(_crc(data, start, stop, np.uint32(0xFFFFFFFF)) ^ np.uint32(0xFFFFFFFF))
     return np.uint32((c >> np.uint32(15) | c << np.uint32(17)) + np.uint32(MASK_DELTA))
-
-
-@kernel
-def _put32(out, at, value):  # type: ignore[no-untyped-def]
-    v = np.uint32(value)
-    out[at] = v & 0xFF
-    out[at + 1] = (v >> 8) & 0xFF
-    out[at + 2] = (v >> 16) & 0xFF
-    out[at + 3] = v >> 24
-
-
-@kernel
-def _get32(data, at):  # type: ignore[no-untyped-def]
-    return (
-        np.uint32(data[at])
-        | np.uint32(data[at + 1]) << np.uint32(8)
-        | np.uint32(data[at + 2]) << np.uint32(16)
-        | np.uint32(data[at + 3]) << np.uint32(24)
-    )
-
-
-@kernel
-def _get64(data, at):  # type: ignore[no-untyped-def]
-    return np.uint64(_get32(data, at)) | np.uint64(_get32(data, at + 4)) << np.uint64(32)
 
 
 @kernel
@@ -189,16 +183,16 @@ def scan_records(data, start, stop, limit, starts, lengths):  # type: ignore[no-
     count = 0
     at = start
     while count < len(starts) and at + 12 <= stop:
-        if _get32(data, at + 8) != _masked(data, at, at + 8):
+        if load32(data, at + 8) != _masked(data, at, at + 8):
             return count, at, BAD_LENGTH_CRC, np.int64(0)
-        length = _get64(data, at)
+        length = load64(data, at)
         if length > np.uint64(max(limit - (at - start) - 16, 0)):
             return count, at, LENGTH_OVER_LIMIT, np.int64(0)
         need = np.int64(length) + 16
         if at + need > stop:
             return count, at, OK, need
         first = at + 12
-        if _get32(data, at + need - 4) != _masked(data, first, at + need - 4):
+        if load32(data, at + need - 4) != _masked(data, first, at + need - 4):
             return count, at, BAD_DATA_CRC, need
         starts[count] = first
         lengths[count] = np.int64(length)
@@ -229,8 +223,8 @@ def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, le
     """Write rows as framed records.
 
     ids int64 [n]; weights uint32 [n, D] and state uint32 [n, S] (bits of float32); ints int64 [n, I]; times int64 [n];
-    ``flags``: ``HAS_OPT`` | ``HAS_TIME``. ``out`` uint8 needs ``n * row_bound``; ``lengths`` int64 [n] receives payload
-    lengths. Returns the bytes written.
+    ``flags``: ``HAS_OPT`` | ``HAS_TIME``. ``out`` uint8 needs ``n * row_bound + SLACK``; ``lengths`` int64 [n]
+    receives payload lengths. Returns the bytes written.
     """
     n = len(ids)
     d = weights.shape[1]
@@ -257,18 +251,16 @@ def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, le
         if flags & HAS_TIME:
             length += 1 + _varint_size(times[r])
         lengths[r] = length
-        _put32(out, at, np.uint32(length))
-        _put32(out, at + 4, np.uint32(length >> 32))
-        _put32(out, at + 8, _masked(out, at, at + 8))
+        store64(out, at, np.uint64(length))
+        store32(out, at + 8, _masked(out, at, at + 8))
         first = at + 12
         p = first
         out[p] = 0x09
-        _put32(out, p + 1, np.uint32(ids[r] & 0xFFFFFFFF))
-        _put32(out, p + 5, np.uint32((ids[r] >> 32) & 0xFFFFFFFF))
+        store64(out, p + 1, np.uint64(ids[r]))
         p += 9
+        # Eight bytes a store: the three behind each float belong to what is written next.
         for j in range(d):
-            out[p] = 0x15
-            _put32(out, p + 1, weights[r, j])
+            store64(out, p, np.uint64(weights[r, j]) << np.uint64(8) | np.uint64(0x15))
             p += 5
         if flags & HAS_OPT:
             out[p] = 0x1A
@@ -285,8 +277,7 @@ def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, le
                     tag = np.uint8(plan[f, 1])
                     if plan[f, 2] == FLOAT:
                         for j in range(plan[f, 3]):
-                            out[p] = tag
-                            _put32(out, p + 1, state[r, column + j])
+                            store64(out, p, np.uint64(state[r, column + j]) << np.uint64(8) | np.uint64(tag))
                             p += 5
                         column += plan[f, 3]
                     else:
@@ -297,7 +288,7 @@ def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, le
         if flags & HAS_TIME:
             out[p] = 0x20
             p = _put_varint(out, p + 1, times[r])
-        _put32(out, p, _masked(out, first, p))
+        store32(out, p, _masked(out, first, p))
         at = p + 4
     return at
 
@@ -307,11 +298,15 @@ def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state
     """Read one record into row ``r``; the number of weights found, or -1 where it has another form."""
     if at + 9 > stop or data[at] != 0x09:
         return -1
-    ids[r] = np.int64(_get64(data, at + 1))
+    ids[r] = np.int64(load64(data, at + 1))
     at += 9
     found = 0
-    while found < d and at + 5 <= stop and data[at] == 0x15:
-        weights[r, found] = _get32(data, at + 1)
+    # A record has at least four bytes behind it, its checksum: eight can be read at every float.
+    while found < d and at + 5 <= stop:
+        word = load64(data, at)
+        if word & np.uint64(0xFF) != np.uint64(0x15):
+            break
+        weights[r, found] = np.uint32(word >> np.uint64(8))
         found += 1
         at += 5
     if flags & HAS_OPT:
@@ -343,9 +338,10 @@ def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state
                     if at + 5 * count > single_stop:
                         return -1
                     for j in range(count):
-                        if data[at] != tag:
+                        word = load64(data, at)
+                        if word & np.uint64(0xFF) != np.uint64(tag):
                             return -1
-                        state[r, column + j] = _get32(data, at + 1)
+                        state[r, column + j] = np.uint32(word >> np.uint64(8))
                         at += 5
                     column += count
                 else:

@@ -71,8 +71,9 @@ class Encoder:
             words, ints = self.shape.pack(part.state, n)
             lengths = np.empty(n, np.int64)
             self._turn ^= 1
-            if len(self._buffers[self._turn]) < n * self.shape.row_bound:
-                self._buffers[self._turn] = np.empty(n * self.shape.row_bound, np.uint8)
+            room = n * self.shape.row_bound + records.SLACK
+            if len(self._buffers[self._turn]) < room:
+                self._buffers[self._turn] = np.empty(room, np.uint8)
             out = self._buffers[self._turn]
             times = part.update_time.astype(np.int64)
             size = records.encode_rows(part.ids, weights, words, ints, times, plan, elements, flags, out, lengths)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -19,8 +20,10 @@ from monolith_ref.checkpoint.content import TableContent, shape_of_config, with_
 from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.loaded import LoadedTable
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, TableEntry, read_manifest
+from monolith_ref.checkpoint.rows import Decoded
 from monolith_ref.checkpoint.tables import (
     META_SUFFIX,
+    MetaEntry,
     meta_payload,
     read_meta,
     read_multi,
@@ -43,6 +46,9 @@ __all__ = [
     "table_entry",
     "write_feature_counts",
 ]
+
+_READERS = 2
+"""Threads that read the files of one table."""
 
 
 def save_single(
@@ -114,9 +120,10 @@ def load_single(prefix: str | Path, config: bytes, partial: bool = False) -> Loa
         if len(manifest.tables) != 1 or manifest.tables[0].kind != "single":
             raise CheckpointError("this is the set of a multi table", path=str(base))
         loaded = expect(manifest.tables[0], config, partial, base)
-    for path in paths:
-        for decoded in read_single(path, shape):
-            loaded.add(decoded)
+    with ThreadPoolExecutor(_READERS) as pool:
+        for shard in pool.map(lambda path: list(read_single(path, shape)), paths):
+            for decoded in shard:
+                loaded.add(decoded)
     if manifest is not None:
         loaded.check_distinct(base, manifest.tables[0].name)
     return loaded
@@ -137,14 +144,19 @@ def load_multi(prefix: str | Path, configs: Mapping[str, bytes], partial: bool =
         check_tables(entries, configs, partial, base)
         for name in entries.keys() & configs.keys():
             loaded[name] = expect(entries[name], configs[name], partial, base)
-    seen: set[str] = set()
-    for path in paths:
+
+    def read(path: Path) -> tuple[list[MetaEntry], list[tuple[str, Decoded]]]:
         parts = naming.split_shard_name(naming.final_name(path.name) if naming.is_temporary(path.name) else path.name)
         shard, count = (parts[1], parts[2]) if parts else (0, 1)
         meta = read_meta(_meta_path(base, shard, count, manifest))
-        seen.update(entry.table for entry in meta)
-        for name, decoded in read_multi(path, meta, shapes.get):
-            loaded[name].add(decoded)
+        return meta, list(read_multi(path, meta, shapes.get))
+
+    seen: set[str] = set()
+    with ThreadPoolExecutor(_READERS) as pool:
+        for meta, parts in pool.map(read, paths):
+            seen.update(entry.table for entry in meta)
+            for name, decoded in parts:
+                loaded[name].add(decoded)
     if manifest is not None:
         for name, table in loaded.items():
             table.check_distinct(base, name)

@@ -192,8 +192,11 @@ def items(index: Index) -> tuple[I8, I4]:
     """All ids and their row numbers, ascending by row number: (int64[size], int32[size]), new arrays."""
     used = np.flatnonzero(index.rows >= 0)
     rows = index.rows[used]
-    order = np.argsort(rows, kind="stable")
-    return index.keys[used[order]], rows[order]
+    # Row numbers are distinct: one pass puts them in order.
+    slots = np.full(int(rows.max(initial=-1)) + 1, -1, np.int64)
+    slots[rows] = used
+    slots = slots[slots >= 0]
+    return index.keys[slots], index.rows[slots]
 
 
 def gather(

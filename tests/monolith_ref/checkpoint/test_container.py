@@ -70,6 +70,8 @@ def test_checksums(data):
     array = np.frombuffer(data, np.uint8)
     crc = google_crc32c.value(data)
     assert records.crc32c(array) == crc
+    by_tables = records._crc_by_tables(array, 0, len(data), np.uint32(0xFFFFFFFF)) ^ 0xFFFFFFFF
+    assert by_tables == crc
     assert records.masked_crc(array) == ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
