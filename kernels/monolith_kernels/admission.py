@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from monolith_kernels.anywhere import anywhere
 from monolith_kernels.hashing import splitmix64
-from monolith_kernels.prim import both
+from monolith_kernels.prim import both, shared
 
 __all__ = [
     "COUNT_ZERO",
@@ -73,7 +72,7 @@ def _top_bits_compiled(key: Any, count: Any) -> Any:
     return _top_bits
 
 
-@anywhere
+@shared
 def signature_of(key: Any, bits: Any, options: Any) -> Any:
     """Signature of an id: ``bits`` bits from bit 17 of the id on, or of the hash."""
     if options & SIGNATURE_HASH:
@@ -81,7 +80,7 @@ def signature_of(key: Any, bits: Any, options: Any) -> Any:
     return (key >> 17) & ((1 << bits) - 1)
 
 
-@anywhere
+@shared
 def threshold_of(thresholds: Any, key: Any) -> Any:
     """Occurrence threshold of an id: by its slot, or the only one."""
     if len(thresholds) == 1:
@@ -89,7 +88,7 @@ def threshold_of(thresholds: Any, key: Any) -> Any:
     return thresholds[(key >> 48) & 0x7FFF]
 
 
-@anywhere
+@shared
 def cell_for(cells: Any, start: Any, signature: Any, steps: Any) -> Any:
     """The first cell from ``start`` on that is free or has the signature, -1 if there is none within ``steps``."""
     for step in range(steps):
@@ -99,7 +98,7 @@ def cell_for(cells: Any, start: Any, signature: Any, steps: Any) -> Any:
     return -1
 
 
-@anywhere
+@shared
 def raise_count(cells: Any, index: Any, count: Any) -> Any:
     """Add to the count of a used cell, up to 15; returns the count before."""
     cell = np.int64(cells[index])
@@ -108,7 +107,7 @@ def raise_count(cells: Any, index: Any, count: Any) -> Any:
     return old
 
 
-@anywhere
+@shared
 def hash_get_one(cells: Any, total: Any, steps: Any, bits: Any, options: Any, key: Any) -> Any:
     """HashFilter.get."""
     index = cell_for(cells, position_of(key, total, options), signature_of(key, bits, options), steps)
@@ -117,7 +116,7 @@ def hash_get_one(cells: Any, total: Any, steps: Any, bits: Any, options: Any, ke
     return np.int64(cells[index]) & _FULL
 
 
-@anywhere
+@shared
 def hash_add_one(
     cells: Any, state: Any, capacity: Any, total: Any, steps: Any, bits: Any, options: Any, key: Any, count: Any
 ) -> Any:
@@ -136,7 +135,7 @@ def hash_add_one(
     return 0
 
 
-@anywhere
+@shared
 def old_count(cells: Any, state: Any, splits: Any, total: Any, start: Any, signature: Any) -> Any:
     """Look back: the count of an id in the most recent earlier split that has it, else 0."""
     for back in range(1, min(state[1], splits - _FORWARD) + 1):
@@ -147,7 +146,7 @@ def old_count(cells: Any, state: Any, splits: Any, total: Any, start: Any, signa
     return 0
 
 
-@anywhere
+@shared
 def forward_cell(cells: Any, state: Any, splits: Any, total: Any, start: Any, signature: Any) -> Any:
     """The cell in the head split, or else in the next, that is free or has the signature; -1 if neither has room."""
     index = -1
@@ -158,7 +157,7 @@ def forward_cell(cells: Any, state: Any, splits: Any, total: Any, start: Any, si
     return index
 
 
-@anywhere
+@shared
 def sliding_get_one(cells: Any, state: Any, splits: Any, total: Any, options: Any, key: Any) -> Any:
     """SlidingHashFilter.get."""
     start = position_of(key, total, options)
@@ -171,7 +170,7 @@ def sliding_get_one(cells: Any, state: Any, splits: Any, total: Any, options: An
     return old_count(cells, state, splits, total, start, signature)
 
 
-@anywhere
+@shared
 def sliding_add_one(
     cells: Any,
     elements: Any,
@@ -234,7 +233,7 @@ def _draw_compiled(state: Any) -> Any:
     return _draw
 
 
-@anywhere
+@shared
 def accepts(drawn: Any, equal: Any, threshold: Any, count: Any) -> Any:
     """Whether a probabilistic filter admits at this draw."""
     if not equal:

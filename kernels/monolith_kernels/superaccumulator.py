@@ -15,8 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from monolith_kernels.anywhere import anywhere
-from monolith_kernels.prim import from_bits, on_cpu, on_cuda
+from monolith_kernels.prim import from_bits, on_cpu, on_cuda, shared
 
 __all__ = ["LIMBS", "add_term", "double_bits", "round_limbs_in_place"]
 
@@ -57,7 +56,7 @@ def _double_bits_cuda(value: Any) -> Any:
     return lambda value: libdevice.double_as_longlong(value)
 
 
-@anywhere
+@shared
 def add_term(limbs: Any, e: Any, value: Any) -> None:
     """Add a float64 (any float32, or an exact sum of some) to accumulator e of ``limbs`` int64[n, 11]."""
     pattern = double_bits(value)
@@ -93,7 +92,7 @@ def add_term(limbs: Any, e: Any, value: Any) -> None:
             limbs[e, limb + 2] += third
 
 
-@anywhere
+@shared
 def round_limbs_in_place(limbs: Any, e: Any) -> Any:
     """The float32 nearest to accumulator e (ties to even); its words are overwritten."""
     flags = limbs[e, _TEN]

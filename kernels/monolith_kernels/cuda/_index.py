@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from monolith_kernels.anywhere import anywhere
 from monolith_kernels.arrays import F4, I4, I8
 from monolith_kernels.cuda.launch import cuda_kernel
 from monolith_kernels.hashing import hash_slot
+from monolith_kernels.prim import shared
 
 __all__ = [
     "LATE",
@@ -36,7 +36,7 @@ LATE = 2**31 - 1
 """A position behind every position of a batch."""
 
 
-@anywhere
+@shared
 def slot_of(keys: Any, capacity: Any, key: Any) -> Any:
     """The slot of an id, -1 where it is absent."""
     if key == MARK:
@@ -55,7 +55,7 @@ def find(keys: I8, rows: I4, ids: I8, count: int, out: I4, hits: I4) -> None:
     i = cuda.grid(1)
     if i < count:
         slot = slot_of(keys, len(keys) - 1, ids[i])
-        row = np.int32(-1)
+        row: Any = np.int32(-1)
         if slot >= 0:
             row = rows[slot]
         out[i] = row

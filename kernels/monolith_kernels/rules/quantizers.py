@@ -213,7 +213,7 @@ def _read_fixed_r8(q: Any, x: Any, scale: Any) -> Any:
 
 @shared
 def _read_one_bit(q: Any, x: Any, scale: Any) -> Any:
-    return q.amplitude * tanh(scale * x)
+    return q.amplitude * tanh(mul(scale, x))
 
 
 def _encode_one_bit(q: Any, x: Any) -> Any:
@@ -225,7 +225,7 @@ def _decode_one_bit(q: Any, code: Any) -> Any:
 
 
 def _backward_one_bit(p: Any, q: Any, w: Any, g: Any, scale: Any) -> Any:
-    y = tanh(scale * w)
+    y = tanh(mul(scale, w))
     return g * mul(q.amplitude * scale, nmadd(p, y, y, _ONE))
 
 

@@ -1,0 +1,92 @@
+"""The reader of compiled CUDA kernels finds what it must find, and real kernels pass it."""
+
+from __future__ import annotations
+
+import pytest
+from monolith_kernels import ptx
+
+CLEAN = """
+    ld.global.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1];
+    mul.rn.f32 %f5, %f1, %f2;
+    add.rn.f32 %f6, %f5, %f3;
+    mul.f32 %f7, %f6, %f4;
+    div.rn.f32 %f8, %f7, %f1;
+    sqrt.rn.f32 %f9, %f8;
+    div.s64 %rd3, %rd1, %rd2;
+    st.global.v4.f32 [%rd2], {%f1, %f2, %f3, %f9};
+"""
+
+
+def test_clean_code_passes() -> None:
+    assert ptx.violations(CLEAN, double=False, vectors=True) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("fma.rn.f32 %f9, %f1, %f2, %f3;", "fused"),
+        ("add.ftz.f32 %f9, %f1, %f2;", "flushes to zero"),
+        ("div.approx.f32 %f9, %f1, %f2;", "not correctly rounded"),
+        ("div.full.f32 %f9, %f1, %f2;", "not correctly rounded"),
+        ("sqrt.approx.f32 %f9, %f1;", "not correctly rounded"),
+        ("rsqrt.approx.f32 %f9, %f1;", "not correctly rounded"),
+        ("add.f32 %f9, %f7, %f1;", "bare product"),
+        ("sub.f32 %f9, %f1, %f7;", "bare product"),
+        ("@%p1 add.f32 %f9, %f7, 0f3F800000;", "bare product"),
+        ("add.rn.f64 %fd9, %fd1, %fd2;", "float64"),
+    ],
+)
+def test_what_breaks_bits_is_found(line: str, words: str) -> None:
+    found = ptx.violations(CLEAN + "    " + line, double=False)
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_what_a_kernel_means_is_allowed() -> None:
+    assert ptx.violations("fma.rn.f32 %f9, %f1, %f2, %f3;", fused=True) == []
+    assert ptx.violations("add.rn.f64 %fd9, %fd1, %fd2;") == []
+    assert ptx.violations("mul.f32 %f1, %f2, %f3;", vectors=True) == ["no vector load and store"]
+
+
+@pytest.fixture(scope="module")
+def chosen() -> list[object]:
+    pytest.importorskip("numba_cuda", reason="the CUDA compiler is an extra")
+    ptx.load_kernels()
+    from monolith_kernels.cuda.signatures import variants
+
+    return list(variants())
+
+
+def test_every_kernel_has_types_and_its_own_label(chosen: list[object]) -> None:
+    from monolith_kernels.cuda.launch import KERNELS
+
+    labels = [variant.label for variant in chosen]  # type: ignore[attr-defined]
+    assert len(set(labels)) == len(labels)
+    assert {id(kernel) for kernel in KERNELS} == {id(variant.kernel) for variant in chosen}  # type: ignore[attr-defined]
+
+
+def test_some_kernels_compile_and_assemble(chosen: list[object]) -> None:
+    wanted = ("optimize._update ieee adagrad", "_rows.copy_rows_by_four", "_index.claim", "_segment.roots_of_squares")
+    some = [variant for variant in chosen if variant.label.startswith(wanted)]  # type: ignore[attr-defined]
+    texts, failed = ptx.compile_all(some)  # type: ignore[arg-type]
+    assert failed == []
+    assembler = ptx.find_assembler()
+    for variant in some:
+        text = texts[variant.label]  # type: ignore[attr-defined]
+        assert ptx.violations_of(variant, text) == []  # type: ignore[arg-type]
+        used = ptx.assemble(text, "sm_90", assembler)
+        assert used.spilled == 0
+        assert 0 < used.registers <= 64
+
+
+def test_the_profiles_differ_where_they_should(chosen: list[object]) -> None:
+    some = [variant for variant in chosen if variant.label == "_segment.roots_of_squares avx"]  # type: ignore[attr-defined]
+    texts, _ = ptx.compile_all(some)  # type: ignore[arg-type]
+    (text,) = texts.values()
+    assert "fma.rn.f32" in text
+    assert any("fused" in words for words in ptx.violations(text))
+
+
+def test_an_assembler_that_refuses_says_why() -> None:
+    with pytest.raises(RuntimeError, match=r"(?i)syntax|parsing"):
+        ptx.assemble(".version 8.0\n.target sm_80\nnonsense;", "sm_80", ptx.find_assembler())
