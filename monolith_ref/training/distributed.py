@@ -61,10 +61,11 @@ def task_settings(task: MonolithModel) -> dict[str, str]:
         "training.clip_norm": str(p.clip_norm or 0),
         "training.dense_weight_decay": str(p.dense_weight_decay),
     }
+    per_rank = p.train.per_replica_batch_size
     for key, value in (
         ("training.steps", p.train.max_steps),
-        ("training.batch_size", p.train.batch_size),
-        ("training.batch_size_per_rank", p.train.per_replica_batch_size),
+        ("training.batch_size", p.train.batch_size if per_rank is None else None),
+        ("training.batch_size_per_rank", per_rank),
     ):
         if value is not None:
             said[key] = str(value)

@@ -1,0 +1,52 @@
+"""Run by each rank of test_distributed: own data, uneven ends, one clip norm under ``exact``, equal dense state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from monolith_ref.sync.launch import make_communicator
+from monolith_ref.training.dealing import row_range
+from monolith_ref.training.engine import Engine
+from tests.monolith_ref.training.tasks import Task, batch, same
+
+
+def own_data(communicator: Any) -> None:
+    """Rank 0 has three batches, rank 1 two: two steps are made, and dense variables stay equal."""
+    engine = Engine(Task(), communicator=communicator)
+    made = engine.train(
+        batch(10 * communicator.rank + step, 4 + communicator.rank) for step in range(3 - communicator.rank)
+    )
+    assert made == 2, made
+    for value in engine.variables.values():
+        both = communicator.allgather(value, "check")
+        same(both[0], both[1])
+
+
+def one_norm(communicator: Any) -> None:
+    """Under ``exact`` with clipping, two ranks move dense variables as one rank does with all rows."""
+    together = Engine(Task(), reduction="exact", clip_norm=0.05)
+    apart = Engine(Task(), communicator=communicator, reduction="exact", clip_norm=0.05)
+    for step in range(3):
+        whole = batch(step, 9)
+        one = together.step(whole)
+        other = apart.step(whole.slice_rows(*row_range(communicator.rank, communicator.size, 9)))
+        same(one.loss, other.loss)
+        for name, gradient in one.dense_gradients.items():
+            same(gradient, other.dense_gradients[name])
+        assert np.any(one.dense_gradients["dense_0/kernel"]) == (step > 0)
+    for name, value in together.variables.items():
+        same(value, apart.variables[name])
+
+
+def main() -> None:
+    communicator = make_communicator("mpi", timeout=60)
+    own_data(communicator)
+    one_norm(communicator)
+    print(f"rank {communicator.rank} ok", flush=True)
+    communicator.close()
+
+
+if __name__ == "__main__":
+    main()
