@@ -43,6 +43,8 @@ class TableSpec:
         Segments (neighbours merged), initializers, optimizers, learning rates.
     occurrence_thresholds, expire_times : tuple of int
         Parallel to ``features``; days.
+    slot_names : tuple of str
+        Parallel to ``features``: the FeatureSlot that each reads; features of one slot share rows on purpose.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TableSpec:
     config: HashTableConfigInstance
     occurrence_thresholds: tuple[int, ...]
     expire_times: tuple[int, ...]
+    slot_names: tuple[str, ...]
 
     @property
     def dim(self) -> int:
@@ -96,6 +99,7 @@ def _spec(
         config,
         tuple(column.feature_slot.config.occurrence_threshold for column in columns),
         tuple(column.feature_slot.config.expire_time for column in columns),
+        tuple(column.feature_slot.name for column in columns),
     )
 
 

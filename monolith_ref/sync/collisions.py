@@ -27,7 +27,7 @@ SLOT_MASK = 0x7FFF
 def check_collisions(plan: ExchangePlan, batch: Mapping[str, Ragged], communicator: Communicator) -> None:
     """ConfigError where a merged table gets an id of a foreign slot, or, without slots, one id from two features."""
     for table in plan.tables:
-        if len(table.features) < 2:
+        if len({feature.slot_name for feature in table.features}) < 2:
             continue
         for feature in table.features:
             if feature.slot is not None:
@@ -54,9 +54,12 @@ def _check_slot(table: TablePlan, feature: FeaturePlan, values: NDArray[np.int64
 def _check_features(table: TablePlan, batch: Mapping[str, Ragged], communicator: Communicator) -> None:
     """Gather (id, feature) pairs of the whole global batch: rare, and only where ids carry no slot."""
     parts = []
+    first_of: dict[str, int] = {}
     for number, feature in enumerate(table.features):
         ids = np.unique(batch[feature.name].values)
-        parts.append(np.stack([ids, np.full(len(ids), number, np.int64)], axis=1))
+        # Features of one slot share rows on purpose: they count as one.
+        owner = first_of.setdefault(feature.slot_name, number)
+        parts.append(np.stack([ids, np.full(len(ids), owner, np.int64)], axis=1))
     pairs = np.concatenate(communicator.allgatherv(np.concatenate(parts), "features of ids"))
     pairs = np.unique(pairs, axis=0)
     shared = np.flatnonzero(pairs[1:, 0] == pairs[:-1, 0])

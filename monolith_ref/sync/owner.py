@@ -135,22 +135,25 @@ class ExactReduction(_Merging):
             for source, (elements, limbs) in enumerate(step.received_slow)
             if len(elements)
         ]
-        elements = target.to_host(exact.inexact(error))
+        elements = exact.inexact(target.to_host(error))
         for theirs, _ in received:
             elements = np.union1d(elements, theirs)
         limbs = exact.limbs_of(len(elements))
         if len(elements):
-            there = target.asarray(elements)
+            there, limbs_there = target.asarray(elements), target.asarray(limbs)
             for dim, vectors, splits in walk:
-                target.segment.gradient_limbs(vectors, 0, dim, splits, unique.inverse, nothing, offsets, there, limbs)
+                target.segment.gradient_limbs(
+                    vectors, 0, dim, splits, unique.inverse, nothing, offsets, there, limbs_there
+                )
             for theirs, accumulated in received:
                 order = np.argsort(theirs, kind="stable")
                 target.segment.add_limbs(
-                    target.asarray(theirs[order]), target.asarray(accumulated[order]), there, limbs
+                    target.asarray(theirs[order]), target.asarray(accumulated[order]), there, limbs_there
                 )
-        sums = self._buffers.target("owner sums", total, np.float32)
-        exact.finish(exact.settle(partial, target.asarray(elements), limbs), sums)
-        step.updates = self._updates(unique, sums)
+            limbs = target.to_host(limbs_there)
+        sums = self._buffers.host("owner sums", total, np.float32)
+        exact.finish(exact.settle(target.to_host(partial), elements, limbs), sums)
+        step.updates = self._updates(unique, target.asarray(sums))
 
     def _own_elements(
         self, step: Step, source: int, elements: Any, merged: Merged, unique: Unique, offsets: Any

@@ -33,6 +33,11 @@ class TableLike(Protocol):
         ...
 
     @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Slot of each feature by name: features of one slot share rows on purpose."""
+        ...
+
+    @property
     def combiners(self) -> tuple[Any, ...]:
         """Combiner of each feature (``monolith_ref.features.combiners``)."""
         ...
@@ -45,9 +50,10 @@ class TableLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FeaturePlan:
-    """One feature: its slot (None: ids carry none), its combiner, its columns of x."""
+    """One feature: its slot by name and number (None: ids carry none), its combiner, its columns of x."""
 
     name: str
+    slot_name: str
     slot: int | None
     combiner: Any
     column: int
@@ -89,9 +95,8 @@ class ExchangePlan:
 
     def _table(self, table: TableLike) -> TablePlan:
         features = []
-        for name, slot, combiner in sorted(
-            zip(table.features, table.slots, table.combiners, strict=True), key=lambda part: part[0]
-        ):
+        parts = zip(table.features, table.slot_names, table.slots, table.combiners, strict=True)
+        for name, slot_name, slot, combiner in sorted(parts, key=lambda part: part[0]):
             if name not in self.columns:
                 raise ConfigError(f"feature {name!r} of table {table.name!r} has no columns")
             column, width = self.columns[name]
@@ -101,7 +106,7 @@ class ExchangePlan:
                     f"{pooled_width(combiner, table.dim)}"
                 )
             has_slot = slot is not None and slot >= 0
-            features.append(FeaturePlan(name, int(slot) if has_slot else None, combiner, column, width))
+            features.append(FeaturePlan(name, slot_name, int(slot) if has_slot else None, combiner, column, width))
         return TablePlan(table.name, tuple(features), table.dim)
 
 

@@ -148,7 +148,8 @@ class Backward:
             raise ShapeError(f"dx must be [{step.rows}, {self._plan.width} or more], not {step.dx.shape}")
         total = int(step.split.owner_table_counts.sum(axis=0) @ self._plan.dims)
         terms = self._terms(step)
-        drivers, inverse = self._target.segment, step.unique.inverse
+        target, inverse = self._target, step.unique.inverse
+        drivers = target.segment
         first_new = 0
         if not self._exact:
             step.sums = self._buffers.target("sums", total, np.float32)
@@ -180,9 +181,10 @@ class Backward:
                 error,
                 first_new,
             )
-        elements = exact.inexact(error)
+        elements = exact.inexact(target.to_host(error))
         limbs = exact.limbs_of(len(elements))
         if len(elements):
+            elements_there, limbs_there = target.asarray(elements), target.asarray(limbs)
             for dim, part in terms:
                 drivers.gradient_limbs(
                     part.gradient,
@@ -192,10 +194,11 @@ class Backward:
                     inverse,
                     part.scale,
                     step.offsets,
-                    elements,
-                    limbs,
+                    elements_there,
+                    limbs_there,
                 )
-        partial = exact.settle(step.sums, elements, limbs)
+            limbs = target.to_host(limbs_there)
+        partial = exact.settle(target.to_host(step.sums), elements, limbs)
         step.sums, step.slow = partial.values, (partial.elements, partial.limbs)
 
     def exchange_gradients(self, step: Step) -> None:

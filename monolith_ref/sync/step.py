@@ -72,7 +72,7 @@ class Step:
     x : float32 [rows, stride], T
         Pooled.
     dx : float32 [rows, stride], T
-    sums : float32 or float64, flat, T
+    sums : float32, flat, T; or float64, flat
         Gradients of this rank's distinct ids, in send order (float64: unrounded partial sums).
     slow : (int64 [e], int64 [e, 11])
         ``exact`` only: elements of ``sums`` that float64 does not hold, and their accumulators.

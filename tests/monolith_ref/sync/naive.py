@@ -30,6 +30,11 @@ class Plan:
     combiners: tuple[Any, ...]
     dim: int
 
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Every feature has a slot of its own."""
+        return self.features
+
 
 MULTI = (
     Plan("beta", ("beta",), (2,), (ReduceSum(),), 3),

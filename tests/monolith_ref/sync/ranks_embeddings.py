@@ -1,4 +1,7 @@
-"""Run by mpiexec: a few steps of exchanges and updates on every rank, against the naive truth of all ranks."""
+"""Run by mpiexec: a few steps of exchanges and updates on every rank, against the naive truth of all ranks.
+
+Several sets of options, with ``/`` between them, are run one after the other.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,11 @@ import sys
 import numpy as np
 from monolith_kernels.target import target
 
+from monolith_ref.sync.communicator import Communicator
 from monolith_ref.sync.embeddings import ShardedEmbeddings
 from monolith_ref.sync.guard import run_guarded
 from monolith_ref.sync.launch import make_communicator
 from tests.monolith_ref.sync.naive import LR, MERGED, MULTI, Naive, make_batch, make_dx, make_store
-
-STEPS = 6
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -23,6 +25,20 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def main() -> int:
+    sets: list[list[str]] = [[]]
+    for word in sys.argv[1:]:
+        if word == "/":
+            sets.append([])
+        else:
+            sets[-1].append(word)
+    communicator = make_communicator(timeout=60)
+    for words in sets:
+        run(words, communicator)
+    return 0
+
+
+def run(words: list[str], communicator: Communicator) -> None:
+    """One set of options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--reduction", default="sequential")
     parser.add_argument("--layout", default="multi")
@@ -31,8 +47,8 @@ def main() -> int:
     parser.add_argument("--staleness", type=int, default=0)
     parser.add_argument("--empty-rank0", action="store_true")
     parser.add_argument("--wild", action="store_true")
-    options = parser.parse_args()
-    communicator = make_communicator(timeout=60)
+    parser.add_argument("--steps", type=int, default=6)
+    options = parser.parse_args(words)
     ranks, rank = communicator.size, communicator.rank
     plans = MULTI if options.layout == "multi" else MERGED
     place = target(options.target)
@@ -54,7 +70,7 @@ def main() -> int:
     waiting = []
     rates = {plan.name: [LR] for plan in plans}
     moved = 0
-    for step in range(STEPS):
+    for step in range(options.steps):
         batches = [make_batch(7, r, step) for r in range(ranks)]
         batch, rows = batches[rank]
         width = embeddings.width
@@ -97,7 +113,6 @@ def main() -> int:
     slow = communicator.traffic.get("slow elements")
     communicator.barrier("end")
     os.write(1, f"fine {rank} rows {sizes} slow {slow.sent if slow else 0}\n".encode())
-    return 0
 
 
 if __name__ == "__main__":

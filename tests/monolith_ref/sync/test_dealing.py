@@ -242,3 +242,23 @@ def test_layouts_give_equal_bits() -> None:
             for fid, w in zip(dump.ids.tolist(), dump.weights, strict=True):
                 rows_of.setdefault(fid, set()).add(w.tobytes())
     assert all(len(values) == 1 for values in rows_of.values())
+
+
+def test_features_of_one_slot_share_rows_on_purpose() -> None:
+    class Shared(Plan):
+        @property
+        def slot_names(self) -> tuple[str, ...]:
+            return tuple("shared" for _ in self.features)
+
+    place = target("cpu")
+    plan = Shared("shared", ("a", "b"), (None, None), (ReduceSum(), ReduceSum()), 2)
+    embeddings = ShardedEmbeddings([plan], {"shared": make_store(place, 2)}, SerialCommunicator(), target=place)
+    batch = {"a": Ragged.from_rows([[5, 6]]), "b": Ragged.from_rows([[6]])}
+    x = embeddings.forward(batch, 1)
+    dx = np.zeros_like(x)
+    dx[0, :4] = [1, 2, 10, 20]
+    embeddings.backward(dx)
+    embeddings.apply({"shared": [0.1]}, 0)
+    assert embeddings.updated()["shared"].tolist() == [5, 6]
+    norm = embeddings.tables["shared"].export().state[0]["norm"]
+    assert norm.tolist() == [[F(1.1), F(4.1)], [F(0.1) + F(121), F(0.1) + F(484)]]
