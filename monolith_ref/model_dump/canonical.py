@@ -16,7 +16,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from monolith_ref.model_dump.wire import LENGTH, encode_tag, encode_varint, is_map
 
-__all__ = ["canonical_bytes", "canonical_chunks", "map_keys", "unknown_bytes"]
+__all__ = ["canonical_bytes", "canonical_chunks", "holds_maps", "map_keys", "unknown_bytes"]
 
 
 def canonical_bytes(message: Message) -> bytes:
@@ -50,7 +50,7 @@ def map_keys(field: FieldDescriptor, container: Any) -> list[Any]:
 
 
 @cache
-def _holds_maps(descriptor: Descriptor) -> bool:
+def holds_maps(descriptor: Descriptor) -> bool:
     """Whether a message of this type can hold a map, at any level."""
     seen: set[str] = set()
     waiting = [descriptor]
@@ -74,7 +74,7 @@ def _tag(field: FieldDescriptor) -> bytes:
 
 def _write(message: Message, out: list[bytes]) -> int:
     """Append the canonical form to ``out`` and return its length."""
-    if not _holds_maps(message.DESCRIPTOR):
+    if not holds_maps(message.DESCRIPTOR):
         data = message.SerializeToString(deterministic=True)
         out.append(data)
         return len(data)

@@ -3,7 +3,7 @@
 A departure says of one message body (``path``) which record stands at which offset of the file: ``part`` names the record
 (``features[2]``, ``attr{T}``, ``?[0]`` for the first unknown field) and ``hex`` is its head (tag and length, where the
 content is the message's own), or all of it, where the message does not hold its content: a value that was overwritten, a number
-in a longer encoding, parts that were merged. ``count`` records follow each other as in the canonical form. A body whose
+in a longer encoding, parts that were merged. An empty ``hex`` says that the record is not there. ``count`` records follow each other as in the canonical form. A body whose
 records are the canonical ones has no departures.
 """
 
@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from monolith_ref.model_dump.canonical import canonical_bytes
-from monolith_ref.model_dump.parsing import parse
+from monolith_ref.model_dump.parsing import parse_whole_entries
 from monolith_ref.model_dump.wire import (
     LENGTH,
     Record,
@@ -176,6 +176,8 @@ def _find(
             inner.append((record, named))
     if not _is_canonical(listing, canonical, body):
         out.extend(_runs(listing, canonical, body))
+        # A map entry may lack its key or value, which the canonical form has.
+        out.extend(Departure(path, item.part, base + end, "") for item in canonical if item.part not in last)
     for record, named in inner:
         assert named.field is not None
         assert named.child is not None
@@ -352,15 +354,16 @@ def _listed(body: bytes, canonical: list[_Named], contents: list[bytes], listed:
     out = bytearray()
     for entry in listed:
         data = bytes.fromhex(entry.hex)
+        first = places.get(entry.part)
+        begin = first
         if not _is_head(data):
             out += data
             # Its content stands here in full: the canonical record of that name is not added at the end.
-            covered.add(places.get(entry.part, -1))
+            covered.add(-1 if first is None else first)
+            begin = None if first is None else first + 1
+        if first is None or begin is None:
             continue
-        first = places.get(entry.part)
-        if first is None:
-            continue
-        for place in range(first, min(first + entry.count, len(canonical))):
+        for place in range(begin, min(first + entry.count, len(canonical))):
             if place not in written:
                 written.add(place)
                 out += _record(body, canonical[place], contents[place], data if place == first else b"")
@@ -387,7 +390,7 @@ def _reads_as(departed: bytes, plain: bytes, value: Value, descriptor: Descripto
         # An entry is read inside of a map; as a body of its own its two records tell.
         return _entry_values(departed, descriptor) == _entry_values(plain, descriptor)
     try:
-        read = parse(type(value), departed)
+        read = parse_whole_entries(type(value), departed)
     except DecodeError:
         return False
     return bool(normal(read) == normal(value))
@@ -422,4 +425,4 @@ def _entry_values(body: bytes, descriptor: Descriptor) -> dict[int, bytes] | Non
 def _read_type(descriptor: Descriptor, data: bytes) -> Message:
     from google.protobuf.message_factory import GetMessageClass
 
-    return parse(GetMessageClass(descriptor), data)
+    return parse_whole_entries(GetMessageClass(descriptor), data)

@@ -14,7 +14,7 @@ from monolith_protos import model_dump_pb2
 
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.canonical import canonical_bytes, canonical_chunks
-from monolith_ref.model_dump.parsing import parse
+from monolith_ref.model_dump.parsing import parse_whole_entries
 from monolith_ref.model_dump.wire import locate_fault
 
 __all__ = ["Dump", "parse_dump", "read_dump", "replace_file"]
@@ -85,7 +85,7 @@ def parse_dump(raw: bytes, path: str | None = None) -> model_dump_pb2.ModelDump:
     if len(raw) > SIZE_LIMIT:
         raise DumpError(f"{len(raw)} bytes, where a message has at most {SIZE_LIMIT}", kind="malformed", path=path)
     try:
-        return parse(model_dump_pb2.ModelDump, raw)
+        return parse_whole_entries(model_dump_pb2.ModelDump, raw)
     except DecodeError as error:
         fault = locate_fault(raw, model_dump_pb2.ModelDump.DESCRIPTOR)
         if fault is None:

@@ -21,7 +21,7 @@ from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.canonical import unknown_bytes
 from monolith_ref.model_dump.departures import Departure, apply_departures, find_departures, group_departures
 from monolith_ref.model_dump.file import parse_dump
-from monolith_ref.model_dump.parsing import parse
+from monolith_ref.model_dump.parsing import parse_whole_entries
 from monolith_ref.model_dump.pickles import assemble, disassemble
 from monolith_ref.model_dump.wire import Record, is_map, known_field, scan
 
@@ -55,7 +55,8 @@ def to_json(raw: bytes) -> dict[str, Any]:
     message = parse_dump(raw)
     writer = _Writer(raw)
     content = writer.message(message, "")
-    read = _Reader({}).message(content, model_dump_pb2.ModelDump(), "")
+    # What the document says, read again: a NaN may have lost bits on its way, which then count as a departure.
+    read = _Reader(group_departures(writer.departures)).message(content, model_dump_pb2.ModelDump(), "")
     departures = find_departures(raw, read, "", 0)
     return {
         "format": FORMAT,
@@ -131,7 +132,7 @@ class _Writer:
 
     def payload(self, kind: type[Message], value: bytes, path: str) -> dict[str, Any] | None:
         try:
-            read = parse(kind, value)
+            read = parse_whole_entries(kind, value)
         except DecodeError:
             return None
         content = encode_message(read)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from typing import TypeVar
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from monolith_ref.model_dump.wire import locate_fault
+from monolith_ref.model_dump.canonical import holds_maps
+from monolith_ref.model_dump.wire import LENGTH, encode_varint, is_map, known_field, locate_fault, read_varint, scan
 
-__all__ = ["parse"]
+__all__ = ["parse", "parse_whole_entries"]
 
 M = TypeVar("M", bound=Message)
 STRICT = api_implementation.Type() == "python"
@@ -34,3 +37,51 @@ def parse(kind: type[M], data: bytes) -> M:
         if fault is not None:
             raise DecodeError(str(fault))
     return out
+
+
+def parse_whole_entries(kind: type[M], data: bytes) -> M:
+    """As :func:`parse`; unknown fields inside of a map entry are lost, and not the entry with them.
+
+    Some runtimes take such an entry out of the map and keep it among the unknown fields of the message around it.
+    """
+    out = parse(kind, data)
+    return parse(kind, _without_foreign(data, 0, len(data), kind.DESCRIPTOR)) if _lost_entries(out) else out
+
+
+def _lost_entries(message: Message) -> bool:
+    fields = message.DESCRIPTOR.fields_by_number
+    for item in UnknownFieldSet(message):
+        field = fields.get(item.field_number)
+        if field is not None and item.wire_type == LENGTH and is_map(field):
+            return True
+    for field, value in message.ListFields():
+        kind = field.message_type
+        if kind is None or not (is_map(field) or holds_maps(kind)):
+            continue
+        if is_map(field):
+            part = kind.fields_by_name["value"].message_type
+            parts = () if part is None or not holds_maps(part) else value.values()
+        else:
+            parts = value if field.is_repeated else (value,)
+        if any(_lost_entries(part) for part in parts):
+            return True
+    return False
+
+
+def _without_foreign(data: bytes, start: int, end: int, descriptor: Descriptor) -> bytes:
+    """A message body whose map entries hold nothing but keys and values."""
+    of_entry = bool(descriptor.GetOptions().map_entry)
+    out = bytearray()
+    for record in scan(data, start, end):
+        field = known_field(descriptor, record)
+        if field is None and of_entry:
+            continue
+        if field is None or field.message_type is None:
+            out += data[record.start : record.end]
+            continue
+        body = _without_foreign(data, record.body, record.end, field.message_type)
+        tag_end = read_varint(data, record.start, record.end, 5)[1]
+        same = len(body) == record.end - record.body
+        out += data[record.start : record.body] if same else data[record.start : tag_end] + encode_varint(len(body))
+        out += body
+    return bytes(out)
