@@ -3,7 +3,3 @@
 A file kind has a *replayer* (:mod:`.registry`); :func:`.run.replay_directory` finds the one for every file, runs all
 cases on a leg (the engine on CPU or CUDA, or the oracle) in a profile, and gives one outcome per case.
 """
-
-from monolith_conformance.vectors.registry import Outcome, Setting, replayer_for, replays
-
-__all__ = ["Outcome", "Setting", "replayer_for", "replays"]
