@@ -8,35 +8,16 @@ import numpy as np
 from monolith_kernels.memory import Buffer, RowStorage
 from monolith_kernels.target import Target
 
-__all__ = ["Growing", "Scratch", "make_storage"]
+__all__ = ["Scratch", "make_storage"]
 
 
-class Growing:
-    """Rows on a device: ``rows`` float32 ``[capacity, width]``, copied to twice the size when it must grow."""
-
-    def __init__(self, target: Target, width: int) -> None:
-        self._target = target
-        self.width = width
-        self.rows: Any = target.asarray(np.zeros((1, width), np.float32))
-
-    @property
-    def capacity(self) -> int:
-        """Rows that may be used now."""
-        return int(self.rows.shape[0])
-
-    def ensure(self, count: int) -> None:
-        """Make at least ``count`` rows usable; existing rows keep their content."""
-        if count <= self.capacity:
-            return
-        before = self.capacity
-        grown = self._target.asarray(np.zeros((max(count, 2 * before, 256), self.width), np.float32))
-        grown[:before].copy_to_device(self.rows)
-        self.rows = grown
-
-
-def make_storage(target: Target, width: int) -> RowStorage | Growing:
+def make_storage(target: Target, width: int) -> RowStorage:
     """Storage for float32 rows of ``width`` on a target."""
-    return RowStorage(width) if target.name == "cpu" else Growing(target, width)
+    if target.name == "cpu":
+        return RowStorage(width)
+    from monolith_kernels.cuda.storage import DeviceRowStorage
+
+    return DeviceRowStorage(width)
 
 
 class Scratch:

@@ -182,7 +182,7 @@ class RowStore(RowIndex):
         """
         step = self.dim if stride is None else stride
         simple = not self._rounds and not any(self._one_bit)
-        if any(self._one_bit):
+        if any(self._one_bit) and (self.target.to_host(rows) >= 0).any():
             for number, segment in enumerate(self.layout.segments):
                 if isinstance(segment.quantizer, quantizers.OneBit):
                     self.scales[number] = quantizers.scale_at(

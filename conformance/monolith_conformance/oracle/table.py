@@ -232,7 +232,7 @@ class OracleTable:
                 times[fid] = times.get(fid, 0) + 1
             ids, grads, counts = (
                 list(sums),
-                np.array(list(sums.values()), F).reshape(len(sums), -1),
+                np.array(list(sums.values()), F).reshape(len(sums), self.dim),
                 list(times.values()),
             )
         kept = [self._admits(fid, count) for fid, count in zip(ids, counts, strict=True)]
