@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,10 @@ class RowLayout:
 
     def template(self) -> NDArray[np.float32]:
         """A fresh row ``[width]`` with every constant part set (random parts stay 0)."""
+        return self._template.copy()
+
+    @cached_property
+    def _template(self) -> NDArray[np.float32]:
         row = np.zeros(self.width, np.float32)
         for segment, place in zip(self.segments, self.places, strict=True):
             value = segment.initializer.constant_value()

@@ -290,7 +290,7 @@ class ShardedEmbeddings:
         when = self._when
         for update in step.updates:
             store = self._stores[update.table]
-            rows = self._rows(store, update)
+            rows = store.find_or_insert(update.ids, update.rows)
             store.optimize(
                 rows,
                 update.gradients,
@@ -301,16 +301,6 @@ class ShardedEmbeddings:
                 distinct=True,
             )
         self._applied = step.updates
-
-    def _rows(self, store: Any, update: Update) -> Any:
-        """Row numbers of an update's ids; absent ones get a row. What the lookup found is not searched again."""
-        rows = update.rows
-        if rows is None or self.target.name != "cpu":
-            return store.find_or_insert(update.ids)
-        absent = np.flatnonzero(rows < 0)
-        if len(absent):
-            rows[absent] = store.find_or_insert(update.ids[absent])
-        return rows
 
     def _run(self, *names: str) -> None:
         for name in names:

@@ -59,8 +59,10 @@ class RowIndex:
             grown[: len(self._marks)] = self._marks
             self._marks = grown
 
-    def _number(self, ids: Any) -> tuple[Any, NDArray[np.int32]]:
+    def _number(self, ids: Any, found: Any = None) -> tuple[Any, NDArray[np.int32]]:
         """Row numbers of all ids, absent ones numbered by first occurrence; and the new numbers in that order (host).
+
+        ``found`` int32[n], if given, holds what :meth:`find` gave for these ids, and is completed in place.
 
         The new rows hold anything: the caller initialises them. StateError, before anything changes, where row numbers
         would run out.
@@ -68,9 +70,11 @@ class RowIndex:
         count = len(ids)
         if self.next_row + count - len(self.free) > MAX_ROWS:
             self._check_room(ids)
-        rows, positions = self._numbered.take(count), self._new.take(count)
-        target = self.target
-        new = target.lookup.insert(self.index, ids, rows, positions, self.next_row, self.free, target.threads)
+        rows = self._numbered.take(count) if found is None else found
+        positions, target = self._new.take(count), self.target
+        new = target.lookup.insert(
+            self.index, ids, rows, positions, self.next_row, self.free, target.threads, found is not None
+        )
         if not new:
             return rows, _NO_ROWS
         reused = min(new, len(self.free))

@@ -120,9 +120,12 @@ class RowStore(RowIndex):
             )
             self.streams.draws += self._drawn * len(numbers)
 
-    def find_or_insert(self, ids: Any) -> Any:
-        """Row numbers int32[n]; absent ids get a row, initialised in order of first occurrence. Repeats allowed."""
-        rows, new = self._number(ids)
+    def find_or_insert(self, ids: Any, found: Any = None) -> Any:
+        """Row numbers int32[n]; absent ids get a row, initialised in order of first occurrence. Repeats allowed.
+
+        ``found``: what :meth:`find` gave for these ids since the last row was erased; completed in place and returned.
+        """
+        rows, new = self._number(ids, found)
         self._initialize(new)
         return rows
 

@@ -106,3 +106,26 @@ def test_erase_keeps_probe_runs_whole() -> None:
     found = np.empty(30_000, np.int32)
     assert lookup.find(index, keys, found) == 10_000
     assert np.array_equal(found[20_000:], rows[20_000:])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ids_that_were_looked_up_are_not_searched_again(threads: int) -> None:
+    """Two batches are looked up before either is inserted, as two ranks' ids are: what the first brought is found."""
+    rng = np.random.default_rng(11)
+    first, second = rng.integers(0, 30_000, 20_000), rng.integers(0, 30_000, 20_000)
+    index, twin = lookup.make_index(), lookup.make_index()
+    new = np.empty(20_000, np.int32)
+    looked_up = [np.empty(20_000, np.int32), np.empty(20_000, np.int32)]
+    for batch, rows in zip((first, second), looked_up, strict=True):
+        lookup.find(index, batch, rows)
+    next_row = expected_next = 0
+    for batch, rows in zip((first, second), looked_up, strict=True):
+        expected, expected_new = np.empty(20_000, np.int32), np.empty(20_000, np.int32)
+        count = lookup.insert(twin, batch, expected, expected_new, expected_next, NOTHING, threads)
+        expected_next += count
+        assert lookup.insert(index, batch, rows, new, next_row, NOTHING, threads, looked_up=True) == count
+        next_row += count
+        assert np.array_equal(rows, expected)
+        assert np.array_equal(new[:count], expected_new[:count])
+    assert np.array_equal(index.rows, twin.rows)
+    assert lookup.insert(index, second, looked_up[1], new, next_row, NOTHING, looked_up=True) == 0

@@ -10,6 +10,7 @@ from monolith_kernels.arrays import I4, I8
 from monolith_kernels.fetch import prefetch_read
 from monolith_kernels.hashing import splitmix64
 from monolith_kernels.jit import kernel
+from monolith_kernels.prim import at, put
 
 __all__ = ["erase", "find", "list_absent", "move_all", "number", "place", "regions_of", "write_rows"]
 
@@ -40,19 +41,26 @@ def find(keys: I8, rows: I4, ids: I8, out: I4, lo: int, hi: int) -> int:
     """Rows of ids[lo:hi], -1 where absent; returns how many were found."""
     shift = shift_of(len(keys))
     wrap = len(keys) // max(1, min(_REGIONS, len(keys) // _SMALLEST_REGION)) - 1
+    slots = np.empty(_AHEAD, np.int64)  # of the ids whose lines are on their way
+    for i in range(lo, min(lo + _AHEAD, hi)):
+        ahead = np.int64(splitmix64(at(ids, i)) >> shift)
+        prefetch_read(keys, ahead)
+        prefetch_read(rows, ahead)
+        put(slots, i & (_AHEAD - 1), ahead)
     found = 0
     for i in range(lo, hi):
+        slot = at(slots, i & (_AHEAD - 1))
         if i + _AHEAD < hi:
-            ahead = np.int64(splitmix64(ids[i + _AHEAD]) >> shift)
+            ahead = np.int64(splitmix64(at(ids, i + _AHEAD)) >> shift)
             prefetch_read(keys, ahead)
             prefetch_read(rows, ahead)
-        key = ids[i]
-        slot = np.int64(splitmix64(key) >> shift)
-        row = rows[slot]
-        while row >= 0 and keys[slot] != key:
+            put(slots, i & (_AHEAD - 1), ahead)
+        key = at(ids, i)
+        row = at(rows, slot)
+        while row >= 0 and at(keys, slot) != key:
             slot = (slot & ~wrap) | ((slot + 1) & wrap)
-            row = rows[slot]
-        out[i] = row
+            row = at(rows, slot)
+        put(out, i, row)
         found += row >= 0
     return found
 
@@ -116,6 +124,8 @@ def number(absent: I4, slots: I8, out: I4, new_positions: I4, next_row: int, fre
     new = 0
     for k in range(len(absent)):
         position = absent[k]
+        if out[position] >= 0:
+            continue
         first = _CLAIMED - out[position]
         if first == position:
             out[position] = free[new] if new < len(free) else next_row + new - len(free)

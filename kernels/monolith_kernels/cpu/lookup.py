@@ -121,7 +121,16 @@ def find(index: Index, ids: I8, out_rows: I4, threads: int = 1) -> int:
     return sum(found)
 
 
-def insert(index: Index, ids: I8, out_rows: I4, new_positions: I4, next_row: int, free: I4, threads: int = 1) -> int:
+def insert(
+    index: Index,
+    ids: I8,
+    out_rows: I4,
+    new_positions: I4,
+    next_row: int,
+    free: I4,
+    threads: int = 1,
+    looked_up: bool = False,
+) -> int:
     """Find every id and give absent ones a row number, in order of first occurrence.
 
     The j-th new id gets ``free[j]`` while the free list lasts and ``next_row + j - len(free)`` after it. The index
@@ -139,16 +148,20 @@ def insert(index: Index, ids: I8, out_rows: I4, new_positions: I4, next_row: int
         First row number never used before.
     free : int32[f]
         Row numbers to use first, in this order (callers keep it ascending: lowest first).
+    looked_up : bool
+        ``out_rows`` holds what :func:`find` gave for these ids; ids may have come since, but none may have gone.
 
     Returns
     -------
     int
         How many ids were new.
     """
-    if find(index, ids, out_rows, threads) == len(ids):
+    if not looked_up and find(index, ids, out_rows, threads) == len(ids):
         return 0
     absent = index._absent.take(len(ids))
     count = _index.list_absent(out_rows, absent)
+    if count == 0:
+        return 0
     absent = absent[:count]
     slots = index._slots.take(count)
     reserve(index, index.size + count)

@@ -103,8 +103,20 @@ def find(index: Index, ids: I8, out_rows: I4, threads: int = 1) -> int:
     return int(hits.copy_to_host()[0])
 
 
-def insert(index: Index, ids: I8, out_rows: I4, new_positions: I4, next_row: int, free: I4, threads: int = 1) -> int:
-    """Find every id and give absent ones a row number, in order of first occurrence; returns how many were new."""
+def insert(
+    index: Index,
+    ids: I8,
+    out_rows: I4,
+    new_positions: I4,
+    next_row: int,
+    free: I4,
+    threads: int = 1,
+    looked_up: bool = False,
+) -> int:
+    """Find every id and give absent ones a row number, in order of first occurrence; returns how many were new.
+
+    Ids are searched again where they were ``looked_up``: a launch costs less than telling them apart.
+    """
     count = len(ids)
     absent = count - find(index, ids, out_rows, threads)
     if absent == 0:
