@@ -26,6 +26,7 @@ __all__ = [
     "restore_table",
     "save_multi_table",
     "save_table",
+    "set_scales",
     "table_content",
 ]
 
@@ -52,8 +53,13 @@ def restore_into(table: Table, loaded: LoadedTable, clear: bool = True) -> None:
     loaded.parts = []
     if loaded.max_ts is not None and not table.serving:
         table.max_ts = loaded.max_ts if clear else max(before, loaded.max_ts)
-    if isinstance(table.store, RowStore) and loaded.one_bit_scale:
-        bits = np.array(loaded.one_bit_scale, np.uint32).view(np.float32)
+    set_scales(table, loaded.one_bit_scale)
+
+
+def set_scales(table: Table, scales: Sequence[int]) -> None:
+    """Give a training table's one_bit segments their scales back (bits of float32)."""
+    if isinstance(table.store, RowStore) and scales:
+        bits = np.array(scales, np.uint32).view(np.float32)
         for number, scale in zip(_one_bit_segments(table), bits, strict=True):
             table.store.scales[number] = scale
 

@@ -123,6 +123,8 @@ class SetWriter:
         self.former: Manifest | None = None
         with self._together("prepare"):
             if comm.rank == 0:
+                self.root.mkdir(parents=True, exist_ok=True)
+                _sync(self.root.parent, ["."])
                 for folder in self._folders:
                     (self.root / folder).mkdir(parents=True, exist_ok=True)
                 _recover(self.target, self._folders, alone)
@@ -167,13 +169,23 @@ class SetWriter:
             for entry in self._entries:
                 os.replace(self.root / entry.temporary, self.root / entry.path)
             _sync(self.root, self._folders)
-        if self.comm.rank == 0 and self.former is not None:
-            kept = {entry.path for entry in manifest.files}
-            for entry in self.former.files:
-                if entry.path not in kept:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(self.root / entry.path)
+        if self.comm.rank == 0:
+            self._sweep(manifest)
         return manifest
+
+    def _sweep(self, manifest: Manifest) -> None:
+        """Remove what former sets of this name have left: their named files, and shard files that nobody names."""
+        kept = {entry.path for entry in manifest.files}
+        stale = {entry.path for entry in self.former.files} if self.former is not None else set()
+        stem = self.target.name.removesuffix(naming.MANIFEST_SUFFIX)
+        for folder in self._folders:
+            for name in os.listdir(self.root / folder):
+                mine = naming.split_shard_name(name) is not None and not naming.is_temporary(name)
+                if mine and (folder != "." or naming.belongs(name, stem)):
+                    stale.add((Path(folder) / name).as_posix())
+        for path in sorted(stale - kept):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.root / path)
 
     def publish_foreign(self) -> list[Path]:
         """Rename the files without a manifest, as the original does; their paths. For one rank."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from monolith_ref.checkpoint.damage import CodedError
-from monolith_ref.errors import CheckpointError
+from monolith_ref.errors import CheckpointError, CheckpointGapError
 
 __all__ = ["ERRORS", "WARNINGS", "Finding", "Findings"]
 
@@ -99,6 +99,8 @@ class Findings:
     def add_error(self, error: CheckpointError, file: Path) -> None:
         """Note an error that reading raised."""
         code = error.code if isinstance(error, CodedError) else "malformed_message"
+        if isinstance(error, CheckpointGapError):
+            code = "broken_chain"
         text = str(error)
         where = error.path or str(file)
         for part in (error.path, None if error.record is None else f"record {error.record}"):

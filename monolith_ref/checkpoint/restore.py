@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint import naming
+from monolith_ref.checkpoint.api import set_scales
 from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.filters import holds_elements
 from monolith_ref.checkpoint.job import JobCheckpoint
@@ -20,6 +21,7 @@ from monolith_ref.checkpoint.manifest import Manifest, TableEntry
 from monolith_ref.checkpoint.sets import check_tables, expect
 from monolith_ref.errors import CheckpointError, StateError
 from monolith_ref.table.admission import AdmissionFilter
+from monolith_ref.table.core import Table
 from monolith_ref.table.store import RowDump, RowStore
 from monolith_ref.table.streams import RandomStreams
 
@@ -71,6 +73,14 @@ class LoadedJob:
                 layer.rows.put_into(store)
             if store.tracking:
                 store.forget_changes()
+
+    def put_into_tables(self, tables: Mapping[str, Table]) -> None:
+        """As :meth:`put_into`, of tables: they also take the checkpoint's maximum times and one_bit scales."""
+        self.put_into({name: tables[name].training_store for name in self.tables})
+        for name, entry in self.entries.items():
+            table = tables[name]
+            table.max_ts = entry.max_ts
+            set_scales(table, tuple(int(word, 16) for word in entry.one_bit_scale))
 
     def restore_filter(self, admission: AdmissionFilter, mode: Literal["restore", "reset"] = "restore") -> None:
         """Give this rank's filter its counts back.

@@ -176,6 +176,15 @@ SCENARIOS = {
 }
 
 
+def strays(folder):
+    """Files that no manifest names."""
+    named = {path.name for path in folder.glob("*.manifest")}
+    for path in folder.glob("*.manifest"):
+        named |= {entry.path for entry in read_manifest(path).files}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return sorted(there - named)
+
+
 def kill_everywhere(scenario, folder, first):
     """Save set 1 (unless ``first``), then die at every call of saving set 2."""
     before, after = scenario.expected(1), scenario.expected(2)
@@ -212,7 +221,7 @@ def kill_everywhere(scenario, folder, first):
             if not (first and isinstance(scenario, Increment)):
                 scenario.save(folder, 2)
                 assert scenario.read(folder) == after
-                assert not list(folder.rglob(".tmp-*"))
+                assert strays(folder) == []
     return tally
 
 

@@ -348,3 +348,15 @@ def test_equal_content_gives_equal_bytes(tmp_path):
         sets.save_single(tmp_path / name / "t", content("t", message, random_rows(message, 20, seed=1)), shards=2)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_foreign_set_of_the_same_name_makes_way(tmp_path):
+    message = config((2, "adagrad"))
+    sets.save_single(tmp_path / "t", content("t", message, random_rows(message, 20, seed=1)), shards=4)
+    (tmp_path / "t.manifest").unlink()
+    (tmp_path / "tt-00003-of-00004").write_bytes(b"")
+    rows = random_rows(message, 20, seed=2)
+    sets.save_single(tmp_path / "t", content("t", message, rows), shards=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t-00000-of-00001", "t.manifest", "tt-00003-of-00004"]
+    (tmp_path / "t.manifest").unlink()
+    assert loaded_rows(sets.load_single(tmp_path / "t", message.SerializeToString())) == by_id(rows)

@@ -249,6 +249,7 @@ def test_manifests(tmp_path):
     path = job.write_job_checkpoint(tmp_path, 2, tables, {}, SerialCommunicator(), previous=base)
     (tmp_path / "model.ckpt-1.manifest").rename(tmp_path / "aside")
     assert codes(verify(tmp_path / "model.ckpt-2.delta")) == {"broken_chain"}
+    assert codes(verify(tmp_path)) == {"broken_chain"}
     (tmp_path / "aside").rename(tmp_path / "model.ckpt-1.manifest")
     file = tmp_path / "model.ckpt-1.assets" / "MonolithHashTable_x-00000-of-00001"
     good = file.read_bytes()
