@@ -152,9 +152,12 @@ def check_gradients(t: Target, seed: int, rows: int, longest: int, dim: int, spe
 
 def check_gradient_sums(t: Target, seed: int, rows: int, longest: int, dim: int, special: float, scaled: bool) -> None:
     batch = Batch(t, seed, rows, longest, dim, special)
-    to, stride = t.asarray, dim + 2
+    to, stride = t.asarray, dim + int(batch.rng.integers(0, 3))
     scale = floats(batch.rng, rows if scaled else 0, special)
-    targets = batch.rng.permutation(batch.slots).astype(np.int64) * stride
+    # as in a buffer in send order: slots of one owner lie side by side, in ascending order
+    owners = batch.rng.integers(0, 3, batch.slots)
+    targets = np.empty(batch.slots, np.int64)
+    targets[np.argsort(owners, kind="stable")] = np.arange(batch.slots) * stride
     terms: list[list[Any]] = [[] for _ in range(batch.slots)]
     want = np.full(batch.slots * stride, 7, np.float32)
     with np.errstate(all="ignore"):

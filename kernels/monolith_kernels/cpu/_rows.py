@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from monolith_kernels.arrays import F4, I4, I8
-from monolith_kernels.cpu._index import find
+from monolith_kernels.arrays import F4, I4
 from monolith_kernels.fetch import prefetch_read
 from monolith_kernels.jit import kernel
 from monolith_kernels.prim import at, put
 
-__all__ = ["assign_add_rows", "assign_rows", "find_and_gather", "gather_rows"]
+__all__ = ["assign_add_rows", "assign_rows", "gather_rows"]
 
 _AHEAD = 16
 _LINE = 16
 """float32 per cache line."""
-_BLOCK = 8192
-"""Ids probed before their rows are copied. Probing and copying id by id is a third slower: a mispredicted probe throws
-away the copies under way."""
 
 
 @kernel
@@ -48,31 +44,6 @@ def gather_rows(
         else:
             for c in range(dim):
                 put(out, target + c, np.float32(0.0))
-
-
-@kernel
-def find_and_gather(
-    keys: I8,
-    rows: I4,
-    ids: I8,
-    out_rows: I4,
-    flat: F4,
-    width: int,
-    column: int,
-    dim: int,
-    out: F4,
-    offset: int,
-    stride: int,
-    lo: int,
-    hi: int,
-) -> int:
-    """Probe a block of ids, then copy its rows while their numbers are in the cache. Returns ids found."""
-    found = 0
-    for start in range(lo, hi, _BLOCK):
-        end = min(start + _BLOCK, hi)
-        found += find(keys, rows, ids, out_rows, start, end)
-        gather_rows(flat, width, out_rows, column, dim, out, offset, stride, start, end)
-    return found
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 
 from monolith_kernels.arrays import F4, I4, I8
 from monolith_kernels.cpu import _index
-from monolith_kernels.cpu._rows import assign_add_rows, assign_rows, find_and_gather, gather_rows
+from monolith_kernels.cpu._rows import assign_add_rows, assign_rows, gather_rows
 from monolith_kernels.memory import Buffer, aligned_empty
 from monolith_kernels.threads import run_shares
 
@@ -241,16 +241,17 @@ def find_gather(
     out_stride: int,
     threads: int = 1,
 ) -> int:
-    """:func:`find` and :func:`gather` in one pass: rows are fetched while later ids are probed. Returns ids found."""
-    flat, width = rows.reshape(-1), rows.shape[1]
+    """:func:`find` and :func:`gather` in one call; returns ids found.
+
+    A share is probed whole before its rows are copied: id by id (or block by block) is slower, because a mispredicted
+    probe throws away the copies under way.
+    """
+    flat, width, keys, slots = rows.reshape(-1), rows.shape[1], index.keys, index.rows
     found: list[int] = []
 
     def share(lo: int, hi: int) -> None:
-        found.append(
-            find_and_gather(
-                index.keys, index.rows, ids, out_rows, flat, width, column, dim, out, out_offset, out_stride, lo, hi
-            )
-        )
+        found.append(_index.find(keys, slots, ids, out_rows, lo, hi))
+        gather_rows(flat, width, out_rows, column, dim, out, out_offset, out_stride, lo, hi)
 
     run_shares(share, len(ids), threads, _GRAIN)
     return sum(found)
