@@ -84,6 +84,7 @@ class Table:
         self.dim = self.plan.dim
         self.segments = len(self.plan.dims)
         place = target or make_target("cpu")
+        self._int32_times = "table_max_ts_int32" in self.quirks
         self._flush = "flush_denormals" in self.quirks and not bare
         if self._flush:
             if place.name != "cpu" or not denormals.available():
@@ -129,7 +130,7 @@ class Table:
 
     def _advance(self, req_time: int, *, optimize: bool = False) -> None:
         latest = max(self.max_ts, req_time)
-        if optimize and "table_max_ts_int32" in self.quirks:
+        if optimize and self._int32_times:
             latest = (latest + (1 << 31)) % _U32 - (1 << 31)
         self.max_ts = latest
 

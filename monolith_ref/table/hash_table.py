@@ -59,6 +59,8 @@ class HashTable:
         self._shared_name = shared_name
         self._snapshots = Snapshots(table)
         self._lr_profile: LrProfile = lr_profile
+        numbers_only = not any(callable(rate) for rate in config.learning_rate_fns)
+        self._constant_rates = config.call_learning_rate_fns() if numbers_only else None
         self.saver_parallel = saver_parallel
 
     # ---- what it is
@@ -104,7 +106,13 @@ class HashTable:
 
     def table_update(self, op: Any = None) -> HashTable:
         """An object that shares this table."""
-        return copy.copy(self)
+        return self._again()
+
+    def _again(self) -> HashTable:
+        """Another handle of the same table."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def size(self) -> int:
         """Rows present."""
@@ -143,13 +151,13 @@ class HashTable:
         """Set rows: ids int64 ``[n]``, values float32 ``[n, dim]``; state stays, times become ``req_time``."""
         keys, flat = self._rows(ids, values, "assign")
         self._table.assign(keys, flat, _time(req_time))
-        return copy.copy(self)
+        return self._again()
 
     def assign_add(self, ids: Any, values: Any, req_time: Any = None) -> HashTable:
         """Add to rows, row by row."""
         keys, flat = self._rows(ids, values, "assign_add")
         self._table.assign_add(keys, flat, _time(req_time))
-        return copy.copy(self)
+        return self._again()
 
     def apply_gradients(
         self,
@@ -170,17 +178,19 @@ class HashTable:
         step = as_int(global_step, "global_step")
         rates = self.learning_rates(step)
         self._table.optimize(keys, flat, rates, step, _time(req_time), dedup=enable_dedup)
-        return copy.copy(self)
+        return self._again()
 
     def learning_rates(self, global_step: int = 0) -> NDArray[np.float32]:
         """The rates of all segments at a step."""
+        if self._constant_rates is not None:
+            return self._constant_rates
         return self._config.call_learning_rate_fns(global_step, self._lr_profile)
 
     def reinitialize(self, ids: Any, req_time: Any = None) -> tuple[HashTable, NDArray[np.int32]]:
         """Initialise rows again: status 1 for known ids, 0 for new; times become ``req_time`` (None: the clock)."""
         keys = as_ids(ids).reshape(-1)
         when = None if req_time is None else as_int(req_time, "req_time")
-        return copy.copy(self), self._table.reinitialize(keys, when)
+        return self._again(), self._table.reinitialize(keys, when)
 
     def evict(self, reference: int | None = None) -> int:
         """Remove stale rows, by the table's own maximum time unless a reference is given. Returns how many went."""
@@ -189,7 +199,7 @@ class HashTable:
     def clear(self) -> HashTable:
         """Remove every row."""
         self._table.clear()
-        return copy.copy(self)
+        return self._again()
 
     # ---- files and protos
 
@@ -202,14 +212,14 @@ class HashTable:
         from monolith_ref.checkpoint.api import save_table
 
         save_table(basename, self)
-        return copy.copy(self)
+        return self._again()
 
     def restore(self, basename: str) -> HashTable:
         """Read the table's files; the table is cleared first."""
         from monolith_ref.checkpoint.api import restore_table
 
         restore_table(basename, self)
-        return copy.copy(self)
+        return self._again()
 
     def to_proto(self) -> HashTableProto:
         """What a graph collection keeps of this table."""

@@ -99,7 +99,8 @@ class RowStore(RowIndex):
         self._storage = make_storage(target, layout.width)
         self._drawn = target.optimize.drawn_elements(layout)[0]
         self._rounds = any(segment.stochastic_rounding for segment in layout.segments)
-        self._one_bit = [isinstance(segment.quantizer, quantizers.OneBit) for segment in layout.segments]
+        self._one_bit = any(isinstance(segment.quantizer, quantizers.OneBit) for segment in layout.segments)
+        self._simple = not self._rounds and not self._one_bit and target.name == "cpu"
         self._reads_change = any(segment.quantizer.changes_reads for segment in layout.segments)
         self.scales: NDArray[np.float32] = np.array(
             [getattr(segment.quantizer, "init_scale", 1.0) for segment in layout.segments], np.float32
@@ -184,14 +185,13 @@ class RowStore(RowIndex):
         says that they are ``distinct``, which is faster; negative ones are skipped.
         """
         step = self.dim if stride is None else stride
-        simple = not self._rounds and not any(self._one_bit)
-        if any(self._one_bit) and (self.target.to_host(rows) >= 0).any():
+        if self._one_bit and (self.target.to_host(rows) >= 0).any():
             for number, segment in enumerate(self.layout.segments):
                 if isinstance(segment.quantizer, quantizers.OneBit):
                     self.scales[number] = quantizers.scale_at(
                         self.target.profile, segment.quantizer, global_step, self.scales[number]
                     )
-        if distinct or (simple and self.target.name == "cpu"):
+        if distinct or self._simple:
             threads = self.target.threads if distinct else 1
             self._update(rows, grads, rates, global_step, offset, step, threads)
         else:
@@ -210,7 +210,7 @@ class RowStore(RowIndex):
         threads: int,
     ) -> None:
         target, storage = self.target, self._storage.rows
-        if any(self._one_bit):
+        if self._one_bit:
             grads, column, stride = target.quantize.backward(
                 target.profile, self.layout, storage, rows, grads, stride, self.scales, column=column
             )
