@@ -100,7 +100,10 @@ class Sink:
 
     def _put(self, data: memoryview) -> None:
         self.bytes += len(data)
-        self._crc = google_crc32c.extend(self._crc, bytes(data))
+        # The library takes read-only buffers only, and no memoryview.
+        view = np.frombuffer(data, np.uint8)
+        view.flags.writeable = False
+        self._crc = google_crc32c.extend(self._crc, view)
         while len(data):
             data = data[os.write(self._descriptor, data) :]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from monolith_ref.checkpoint.container import RecordFile
 from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.rows import Decoded, Encoder, decode
 from monolith_ref.checkpoint.shape import RowShape
+from monolith_ref.errors import ShapeError
 from monolith_ref.table.store import RowDump
 
 __all__ = [
     "META_SUFFIX",
     "MetaEntry",
+    "append_entries",
     "duplicates",
     "meta_payload",
     "read_meta",
@@ -119,6 +122,23 @@ def read_multi(
                 yield entry.table, decode(batch, path, shape, slice(at, at + count))
             at += count
             left -= count
+
+
+def append_entries(path: Path, ids: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+    """Append records of ids [n] and floats [n, k] alone, without state and time, as the item cache's file has them.
+
+    Rule: checkpoints 4.6 (there ``MonolithHashTable_cached_item_embeddings-00000-of-00001``). ShapeError where the
+    arrays do not go together.
+    """
+    if ids.ndim != 1 or values.ndim != 2 or len(ids) != len(values):
+        raise ShapeError(f"ids [n] and values [n, k] are needed, not {ids.shape} and {values.shape}")
+    shape = RowShape(values.shape[1], (), has_opt=False, has_time=False)
+    rows = RowDump(ids.astype(np.int64), values.astype(np.float32), [], np.zeros(len(ids), np.uint32))
+    with open(path, "ab") as file:
+        for framed, _lengths in Encoder(shape).pieces(rows):
+            file.write(framed)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def shard_bounds(rows: int, shards: int) -> list[tuple[int, int]]:

@@ -9,12 +9,19 @@ import pytest
 from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
 
 import monolith_ref.entry as entry
-from monolith_ref.checkpoint import naming
+from monolith_ref.checkpoint import job, naming
+from monolith_ref.checkpoint.api import table_content
+from monolith_ref.checkpoint.inspect import open_contents
 from monolith_ref.checkpoint.manifest import read_manifest
-from monolith_ref.errors import CheckpointError, StateError
+from monolith_ref.checkpoint.restore import load_job
+from monolith_ref.checkpoint.tables import append_entries
+from monolith_ref.checkpoint.whole import whole_tables
+from monolith_ref.errors import CheckpointError, ShapeError, StateError
+from monolith_ref.sync.communicator import SerialCommunicator
 from monolith_ref.table.hash_table import hash_table_from_config
 from monolith_ref.table.multi import MultiHashTable
 from monolith_ref.table.names import NameScope
+from monolith_ref.table.streams import RandomStreams
 from tests.monolith_ref.checkpoint.support import T0, by_id, random_rows
 
 
@@ -156,6 +163,40 @@ def test_each_table_expires_by_its_own_days(tmp_path, quirks, left):
             table.assign({name: (np.array([fid], np.int64), np.ones((1, width), np.float32))}, req_time=time)
     table.save(str(tmp_path / "m"))
     assert table.feature_stat(str(tmp_path / "m")) == left
+
+
+def test_a_job_restores_into_tables(tmp_path):
+    streams = RandomStreams("clean")
+    table = single("x", ADAGRAD, ONE_BIT, quirks="clean")
+    table.assign(np.array([1, 2], np.int64), np.ones((2, 4), np.float32), req_time=T0)
+    table.table.store.scales[1] = np.float32(2.5)
+    saved = table_content(table.table, "MonolithHashTable_x", "single", [0.1, 0.1])
+    draws, rounding = streams.export_state()
+    random = {"initializer_draws": draws + 40, "rounding": list(rounding)}
+    job.write_job_checkpoint(tmp_path, 3, [saved], {}, SerialCommunicator(), random=random)
+    other = single("x", ADAGRAD, ONE_BIT, quirks="clean")
+    other.assign(np.array([5], np.int64), np.ones((1, 4), np.float32), req_time=T0 + 7)
+    loaded = load_job(job.latest(tmp_path), {"MonolithHashTable_x": saved.config})
+    loaded.put_into_tables({"MonolithHashTable_x": other.table})
+    loaded.restore_streams(streams)
+    assert by_id(other.table.export()) == by_id(table.table.export())
+    assert (other.table.max_ts, other.table.store.scales[1]) == (T0, np.float32(2.5))
+    assert streams.draws == draws + 40
+
+
+def test_the_item_caches_file(tmp_path):
+    path = tmp_path / "MonolithHashTable_cached_item_embeddings-00000-of-00001"
+    append_entries(path, np.array([7], np.int64), np.array([[0.5, 1.0, 2.0]]))
+    append_entries(path, np.array([-1, 9], np.int64), np.zeros((2, 3), np.float32))
+    ((shape, rows),) = whole_tables(open_contents(tmp_path / path.name.split("-0")[0]))[
+        path.name.split("-0")[0]
+    ].items()
+    assert (shape.dim, shape.has_opt, shape.has_time) == (3, False, False)
+    assert rows.ids.tolist() == [7, -1, 9]
+    assert rows.weights[0].tolist() == [0.5, 1.0, 2.0]
+    assert path.read_bytes()[12:36].hex() == "090700000000000000" + "150000003f" + "150000803f" + "1500000040"
+    with pytest.raises(ShapeError):
+        append_entries(path, np.array([1], np.int64), np.zeros((2, 3), np.float32))
 
 
 def test_a_foreign_set_tells_its_time_by_its_rows(tmp_path):
