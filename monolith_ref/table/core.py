@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from monolith_kernels import denormals, rules
@@ -30,6 +32,19 @@ from monolith_ref.table.touched import TouchedKeySet
 __all__ = ["Table"]
 
 _U32 = 1 << 32
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _one_at_a_time(method: Callable[Concatenate[Table, P], R]) -> Callable[Concatenate[Table, P], R]:
+    """Calls on tables of one shard come one after the other, whatever thread they come from."""
+
+    @functools.wraps(method)
+    def locked(self: Table, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.streams.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 def _refuse_serving(what: str) -> StateError:
@@ -183,6 +198,7 @@ class Table:
         out = np.empty((len(ids), self.dim), np.float32)
         return out, self.lookup_into(ids, out.reshape(-1))
 
+    @_one_at_a_time
     def lookup_into(self, ids: NDArray[np.int64], out: NDArray[np.float32]) -> int:
         """Write the rows of ids into flat ``out``; returns how many positions were found."""
         store = self.store
@@ -198,6 +214,7 @@ class Table:
         out[:] = self.target.to_host(there)[: len(out)]
         return found
 
+    @_one_at_a_time
     def contains(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which ids have a row."""
         return self.store.contains(self.target.asarray(ids))
@@ -209,6 +226,7 @@ class Table:
 
     # ---- writing; every method checks before it changes anything
 
+    @_one_at_a_time
     def assign(self, ids: NDArray[np.int64], values: NDArray[np.float32], req_time: int) -> None:
         """Set rows (``values`` flat n*D) in position order; absent ids are asked at the filter, then initialised."""
         when = self.row_time(req_time)
@@ -226,6 +244,7 @@ class Table:
                 rows = store.find_or_insert(self.target.asarray(ids))
             store.assign(rows, self.target.asarray(values), when)
 
+    @_one_at_a_time
     def assign_add(
         self, ids: NDArray[np.int64], values: NDArray[np.float32], req_time: int, *, one_by_one: bool = True
     ) -> None:
@@ -258,6 +277,7 @@ class Table:
                 rows = store.find_or_insert(self.target.asarray(ids))
                 store.assign_add(rows, self.target.asarray(values), when)
 
+    @_one_at_a_time
     def optimize(
         self,
         ids: NDArray[np.int64],
@@ -354,6 +374,7 @@ class Table:
 
     # ---- the rest
 
+    @_one_at_a_time
     def reinitialize(self, ids: NDArray[np.int64], req_time: int | None = None) -> NDArray[np.int32]:
         """Initialise rows again: 1 for known ids, 0 for new ones (initialised twice). Not filtered; max_ts stays.
 
@@ -366,6 +387,7 @@ class Table:
         with self._arithmetic():
             return self.training_store.reinitialize(self.target.asarray(ids), when)
 
+    @_one_at_a_time
     def evict(self, reference: int | None = None) -> int:
         """Remove every stale row; ``reference`` None is the table's own maximum time. Returns how many went."""
         ids, rows = self.store.items()
@@ -373,6 +395,7 @@ class Table:
         gone = np.ascontiguousarray(ids[stale])
         return self.store.erase(self.target.asarray(gone)) if len(gone) else 0
 
+    @_one_at_a_time
     def clear(self) -> None:
         """Remove every row; max_ts stays."""
         self.store.clear()
@@ -385,11 +408,13 @@ class Table:
         stale = (expiry or self.expiry).stale(ids, self.store.times(rows), self.max_ts)
         return ids[~stale], rows[~stale]
 
+    @_one_at_a_time
     def export(self, expiry: Expiry | None = None) -> RowDump:
         """What a file holds, as rows in order of row number."""
         ids, rows = self.fresh(expiry)
         return self.training_store.export(rows, ids)
 
+    @_one_at_a_time
     def restore(self, dump: RowDump, widths: NDArray[np.int64] | None = None) -> int:
         """Upsert rows (not filtered, nothing cleared); returns the greatest time seen, and max_ts rises to it.
 

@@ -39,10 +39,11 @@ def entry_messages(table: Table, dump: RowDump, *, with_id: bool) -> list[bytes]
 def lookup_entries(table: Table, ids: NDArray[np.int64]) -> NDArray[np.object_]:
     """Rows of ids int64[n] as messages without id; ``b""`` for absent ids."""
     store = table.training_store
-    rows = np.array(table.target.to_host(store.find(table.target.asarray(ids))))
-    known = rows >= 0
+    with table.streams.lock:
+        rows = np.array(table.target.to_host(store.find(table.target.asarray(ids))))
+        known = rows >= 0
+        dump = store.export(np.ascontiguousarray(rows[known]), np.ascontiguousarray(ids[known]))
     out = np.full(len(ids), b"", dtype=object)
-    dump = store.export(np.ascontiguousarray(rows[known]), np.ascontiguousarray(ids[known]))
     out[known] = np.array([*entry_messages(table, dump, with_id=False), b""], dtype=object)[:-1]
     return out
 
@@ -78,9 +79,10 @@ class Snapshots:
 
     def _shard(self, shard: int, num_shards: int) -> RowDump:
         store = self._table.training_store
-        ids, rows = store.items()
-        lo, hi = shard * len(ids) // num_shards, (shard + 1) * len(ids) // num_shards
-        return store.export(rows[lo:hi], ids[lo:hi])
+        with self._table.streams.lock:
+            ids, rows = store.items()
+            lo, hi = shard * len(ids) // num_shards, (shard + 1) * len(ids) // num_shards
+            return store.export(rows[lo:hi], ids[lo:hi])
 
 
 class _Saving(Protocol):

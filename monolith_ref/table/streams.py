@@ -6,6 +6,8 @@ tables that were given the same :class:`RandomStreams`.
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from monolith_kernels import random
 from numpy.typing import NDArray
@@ -29,9 +31,12 @@ class RandomStreams:
         (z, w).
     draws : int
         Draws taken from ``initializer``.
+    lock : RLock
+        Held by every call on a table that draws from these streams: calls of several threads come one after the other.
     """
 
     def __init__(self, quirks: str | Quirks | None = None) -> None:
+        self.lock = threading.RLock()
         self._stuck = "sr_stuck_generator" in as_quirks(quirks)
         self.initializer: NDArray[np.uint32] = random.mt19937()
         self.rounding: NDArray[np.uint32] = random.rounding_generator(self._stuck)
