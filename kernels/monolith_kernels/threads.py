@@ -40,6 +40,15 @@ class _Done:
 _Share = tuple[Work, int, int, _Done]
 
 
+class _Here(threading.local):
+    """Is this thread inside a share? Shares do not share out again: their waiting could fill the pool."""
+
+    busy = False
+
+
+_here = _Here()
+
+
 class _Pool:
     """Daemon threads that take shares from one queue; grows to the largest number asked for."""
 
@@ -56,6 +65,7 @@ class _Pool:
                 threading.Thread(target=self._serve, name=f"kernels-{self._workers}", daemon=True).start()
 
     def _serve(self) -> None:
+        _here.busy = True
         while True:
             work, lo, hi, done = self.queue.get()
             error: BaseException | None = None
@@ -77,7 +87,7 @@ def share_bounds(count: int, threads: int, grain: int) -> list[int]:
 
 def run_shares(work: Work, count: int, threads: int, grain: int) -> None:
     """Call ``work(lo, hi)`` for every share of ``range(count)``, wait for all, raise what a share raised."""
-    if threads <= 1 or count < 2 * grain:
+    if threads <= 1 or count < 2 * grain or _here.busy:
         work(0, count)
         return
     global _pool
@@ -90,10 +100,13 @@ def run_shares(work: Work, count: int, threads: int, grain: int) -> None:
     for lo, hi in itertools.pairwise(bounds[1:]):
         _pool.queue.put((work, lo, hi, done))
     own: BaseException | None = None
+    _here.busy = True
     try:
         work(bounds[0], bounds[1])
     except BaseException as caught:
         own = caught
+    finally:
+        _here.busy = False
     done.wait()
     if own is not None or done.error is not None:
         raise own or done.error  # type: ignore[misc]

@@ -31,6 +31,7 @@ from monolith_ref.sync.finite import Finding
 from monolith_ref.sync.inspect import find_non_finite
 from monolith_ref.sync.owner import make_reduction
 from monolith_ref.sync.plan import ExchangePlan, TableLike
+from monolith_ref.sync.sharing import by_group
 from monolith_ref.sync.stages import Backward, Forward
 from monolith_ref.sync.step import Step, Update
 
@@ -285,10 +286,11 @@ class ShardedEmbeddings:
         return host
 
     def _update(self, step: Step) -> None:
-        """Stage ``update``: every optimizer call in order."""
+        """Stage ``update``: every optimizer call of a table in order."""
         assert self._when is not None
         when = self._when
-        for update in step.updates:
+
+        def one(update: Update) -> None:
             store = self._stores[update.table]
             rows = store.find_or_insert(update.ids, update.rows)
             store.optimize(
@@ -300,6 +302,8 @@ class ShardedEmbeddings:
                 update.start,
                 distinct=True,
             )
+
+        by_group(self.target, step.updates, lambda update: update.table, one)
         self._applied = step.updates
 
     def _run(self, *names: str) -> None:

@@ -20,6 +20,7 @@ from monolith_ref.sync.collisions import check_collisions
 from monolith_ref.sync.communicator import Communicator
 from monolith_ref.sync.plan import ExchangePlan
 from monolith_ref.sync.pooling import Terms, gradient_terms, pool
+from monolith_ref.sync.sharing import by_group
 from monolith_ref.sync.step import Block, Step
 
 __all__ = ["Backward", "Forward"]
@@ -90,12 +91,15 @@ class Forward:
         total = int(step.received_counts.sum(axis=0) @ self._plan.dims)
         reply = self._buffers.target("reply", total, np.float32)
         numbers = self._buffers.target("row numbers", len(step.received_ids), np.int32)
-        step.row_numbers = []
-        for block in step.blocks:
-            store, ids = self._tables[block.table], target.asarray(step.received_ids[block.low : block.high])
-            rows = store.find(ids, numbers[block.low : block.high])
+        step.row_numbers = [numbers[block.low : block.high] for block in step.blocks]
+
+        def look_up(place: tuple[Block, Any]) -> None:
+            block, rows = place
+            store = self._tables[block.table]
+            store.find(target.asarray(step.received_ids[block.low : block.high]), rows)
             store.gather(rows, reply, block.start)
-            step.row_numbers.append(rows)
+
+        by_group(target, list(zip(step.blocks, step.row_numbers, strict=True)), lambda place: place[0].table, look_up)
         step.reply = target.to_host(reply)
 
     def exchange_rows(self, step: Step) -> None:
@@ -116,10 +120,13 @@ class Forward:
         elif step.x.shape[0] != step.rows or step.x.shape[1] < plan.width:
             raise ShapeError(f"x must be [{step.rows}, {plan.width} or more], not {step.x.shape}")
         vectors = target.asarray(step.vectors)
-        splits = iter(step.splits)
-        for table in plan.tables:
-            for feature in table.features:
-                pool(target, feature, table.dim, vectors, step.offsets, step.unique.inverse, next(splits), step.x)
+        features = [(feature, table.dim) for table in plan.tables for feature in table.features]
+
+        def combine(number: int) -> None:
+            feature, dim = features[number]
+            pool(target, feature, dim, vectors, step.offsets, step.unique.inverse, step.splits[number], step.x)
+
+        by_group(target, range(len(features)), lambda number: number, combine)
 
 
 class Backward:

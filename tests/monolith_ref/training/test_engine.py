@@ -452,7 +452,14 @@ def test_parameters_are_a_tree_with_fixed_names() -> None:
     assert "clip_norm" in task.p
 
 
-def test_threads_and_targets_are_the_callers_choice() -> None:
-    one, two = Engine(Task()), Engine(Task(), target=target("cpu", threads=2))
-    for step in range(2):
+@pytest.mark.parametrize("layout", ["multi", "merged"])
+def test_threads_change_no_bit(layout: Any) -> None:
+    one = Engine(Task(), layout=layout)
+    two = Engine(Task(), layout=layout, target=target("cpu", threads=3))
+    for step in range(3):
         same(one.step(batch(step, 9)).loss, two.step(batch(step, 9)).loss)
+    rows, others = table_rows(one), table_rows(two)
+    assert list(rows) == list(others)
+    for fid, (w, a) in rows.items():
+        same(w, others[fid][0])
+        same(a, others[fid][1])
