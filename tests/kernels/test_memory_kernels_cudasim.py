@@ -138,6 +138,49 @@ def test_losses(seed: int, count: int, special: float) -> None:
     checks_dense.check_losses(target("cuda"), seed, count, special)
 
 
+def test_filters_count_as_on_the_cpu() -> None:
+    rng = np.random.default_rng(4)
+    ids = rng.integers(0, 2**40, 12)[rng.integers(0, 12, 25)]
+    counts = rng.integers(0, 4, 25)
+    thresholds = np.array([2], np.int32)
+    present = rng.integers(0, 2, 25).astype(np.uint8)
+    results = []
+    for name in ("cpu", "cuda"):
+        t, out = target(name), []
+        to, host = t.asarray, t.to_host
+        old, filtered = t.empty(25, np.int32), t.empty(25, np.uint8)
+        for kind in (np.uint8, np.uint16):
+            cells, state = to(np.zeros(15 + 64, kind)), to(np.zeros(3, np.int64))
+            t.filter.hash_add(cells, state, 10, 64, 0, to(ids), to(counts), old)
+            out += [host(old).copy(), host(state).copy()]
+            t.filter.hash_get(cells, 64, 0, to(ids), old)
+            dropped = t.filter.hash_admit(
+                cells, state, 10, 64, 0, to(ids), to(counts), to(thresholds), to(present), filtered
+            )
+            out += [host(old).copy(), host(filtered).copy(), dropped, host(cells).copy(), host(state).copy()]
+        cells, elements, state = (
+            to(np.zeros((5, 3 + 64), np.uint16)),
+            to(np.zeros(5, np.int64)),
+            to(np.zeros(3, np.int64)),
+        )
+        t.filter.sliding_add(cells, elements, state, 3, 0, to(ids), to(counts), old)
+        out += [host(old).copy(), host(state).copy()]
+        t.filter.sliding_get(cells, state, 0, to(ids), old)
+        dropped = t.filter.sliding_admit(
+            cells, elements, state, 3, 0, to(ids), to(counts), to(thresholds), to(present), filtered
+        )
+        out += [host(old).copy(), host(filtered).copy(), dropped, host(cells).copy(), host(elements).copy()]
+        for equal in (False, True):
+            generator = to(np.array([11, 12], np.uint64))
+            dropped = t.filter.probabilistic_admit(
+                generator, equal, to(ids), to(counts), to(thresholds), to(present), filtered
+            )
+            out += [dropped, host(filtered).copy(), host(generator).copy()]
+        results.append(out)
+    for one, other in zip(*results, strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_exclusive_sum_over_many_blocks() -> None:
     from monolith_kernels.cuda.launch import on_device
     from monolith_kernels.cuda.scan import exclusive_sum
