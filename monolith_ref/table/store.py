@@ -256,7 +256,8 @@ class RowStore(RowIndex):
         State fields that ``dump`` lacks keep what the row has. ``widths`` int64[n]: floats of each row that are given,
         the rest keeps what the row has. Under ``adam_restore_powers`` adam's saved beta2_power becomes beta1_power.
         """
-        numbers = np.array(self.target.to_host(self.find_or_insert(self.target.asarray(dump.ids))))
+        ids = self.target.asarray(dump.ids)
+        numbers = np.array(self.target.to_host(RowStore.find_or_insert(self, ids)))
         for lo, hi in distinct_runs(numbers):
             self._overwrite(numbers[lo:hi], dump.part(lo, hi), None if widths is None else widths[lo:hi])
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monolith_conformance.oracle.filters import OracleHashFilter, OracleProbabilisticFilter, OracleSlidingFilter
+from monolith_kernels.target import target as make_target
 
 from monolith_ref.errors import ArgumentError, ConfigError, ShapeError, StateError
 from monolith_ref.quirks import Quirks
@@ -20,6 +21,10 @@ from monolith_ref.table.admission import (
     create_hash_filters,
     intercept_gradient,
 )
+from monolith_ref.table.admitted import AdmittedRowStore
+from monolith_ref.table.build import row_layout
+from monolith_ref.table.config import check_table_config
+from monolith_ref.table.store import RowDump
 from monolith_ref.table.thresholds import slot_thresholds
 from monolith_ref.table.touched import TouchedKeySet
 
@@ -265,3 +270,19 @@ def test_filters_against_the_oracle(asked: list[tuple[int, int, int]], quirks: s
         splits = oracle.splits if isinstance(oracle, OracleSlidingFilter) else [oracle.split]
         assert [cells.tolist() for cells in engine.export_state().cells] == [split.cells for split in splits]
         assert engine.export_state().num_elements == [split.num_elements for split in splits]
+
+
+def test_owners_count_batches_and_ranks() -> None:
+    admission = SlidingHashFilter(300, 7, slot_thresholds({}, 1))
+    plan = check_table_config(message(part(1)), Quirks())
+    first, second = (AdmittedRowStore(row_layout(plan, Quirks()), make_target("cpu"), admission) for _ in range(2))
+    ids, rates = np.array([5, 6], np.int64), np.ones(1, np.float32)
+    for rank in range(2):
+        # The id is on both ranks of one batch: the first one's gradient is lost, the second one's applied.
+        rows = first.find_or_insert(ids, first.find(ids).copy())
+        assert rows.tolist() == ([-1, -1] if rank == 0 else [0, 1])
+        first.optimize(rows, np.array([1, 2], np.float32), rates, 0, 3, distinct=True)
+    assert first.export().weights.tolist() == [[-1], [-2]]
+    assert second.find_or_insert(ids).tolist() == [0, 1], "tables of a rank share the counts"
+    second.import_(RowDump(np.array([99]), np.ones((1, 1), np.float32), [{}], np.zeros(1, np.uint32)))
+    assert second.size == 3
