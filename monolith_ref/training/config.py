@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 from monolith_ref.errors import ConfigError, UnsupportedError
-from monolith_ref.training.engine import EngineOptions
+from monolith_ref.training.options import EngineOptions
 from monolith_ref.training.settings import Settings
 
 __all__ = ["DistributedCpuTrainingConfig", "options_of"]

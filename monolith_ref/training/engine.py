@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from monolith_kernels.target import Target
@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from monolith_ref.dense.optimizers import DenseOptimizer
 from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError
 from monolith_ref.features.ragged import Batch
-from monolith_ref.features.tables import Layout, TableSpec, assign_columns, plan_tables
-from monolith_ref.learning_rate import LrProfile
+from monolith_ref.features.tables import TableSpec, assign_columns, plan_tables
 from monolith_ref.sync.communicator import Communicator, SerialCommunicator
 from monolith_ref.sync.dense import DenseReducer
 from monolith_ref.sync.embeddings import ShardedEmbeddings
@@ -29,60 +28,12 @@ from monolith_ref.training.clipping import clip_factor, exact_norm, local_norm
 from monolith_ref.training.dealing import BatchSource, batches_of
 from monolith_ref.training.model import MonolithModel, RecordedModel
 from monolith_ref.training.observer import ForwardResult, Observer, StepResult
+from monolith_ref.training.options import EngineOptions
 from monolith_ref.training.rows import make_store
 
-__all__ = ["Engine", "EngineOptions", "Reduction"]
+__all__ = ["Engine", "EngineOptions"]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-
-Reduction = Literal["sequential", "sum", "mean", "exact"]
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """How steps are made; the keys of ``training.settings`` that an engine needs.
-
-    Attributes
-    ----------
-    layout : "multi" or "merged"
-        A table per feature, or one for all features of equal configuration (sync_training 2.5).
-    reduction : "sequential", "sum", "mean" or "exact"
-        How gradients of several ranks are joined (sync_training 5).
-    empty_rank0 : bool
-        Rank 0 owns no rows (only for more than 4 ranks).
-    clip_norm : float or None
-        Limit of a rank's own gradient norm (``exact``: of the norm over all ranks); None: no clipping.
-    dense_weight_decay : float
-        Times the variable, added to reduced dense gradients.
-    merge_collisions : bool
-        The quirk of that name, also without the model having it: features of a merged table may share ids.
-    grad_wire, dense_wire : "f32" or "f16"
-        How embedding and dense gradients travel.
-    fusion : "none" or "one"
-        Dense gradients travel one by one or as one.
-    skip_allreduce : bool
-        Dense gradients are not reduced.
-    lr_profile : "plain" or "rewritten"
-        Arithmetic of learning-rate schedules (entry 5.2).
-    staleness : int
-        Step t reads rows as after update t - 1 - staleness.
-    non_finite : "raise", "propagate" or "skip"
-        What happens to a step with NaN or infinity among its gradients.
-    """
-
-    layout: Layout = "multi"
-    reduction: Reduction = "sequential"
-    empty_rank0: bool = False
-    clip_norm: float | None = None
-    dense_weight_decay: float = 0.0
-    merge_collisions: bool = False
-    grad_wire: Literal["f32", "f16"] = "f32"
-    dense_wire: Literal["f32", "f16"] = "f32"
-    fusion: Literal["none", "one"] = "one"
-    skip_allreduce: bool = False
-    lr_profile: LrProfile = "plain"
-    staleness: int = 0
-    non_finite: Literal["raise", "propagate", "skip"] = "raise"
 
 
 @dataclass

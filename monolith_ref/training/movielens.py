@@ -4,8 +4,8 @@ The data lie inside the ``recbole`` wheel, which pip downloads into a temporary 
 
     python -m monolith_ref.training.movielens [--wheel recbole-*.whl] [data/ml-100k.tsv]
 
-Columns: those of the ratings (user_id, item_id, rating, timestamp), of users (age, gender, occupation, zip_code) and of
-items (movie_title, release_year, class: the genres, separated by blanks).
+Columns: those of the ratings (user_id, item_id, rating, timestamp), of users (age, gender, occupation, zip_code)
+and of items (movie_title, release_year, class: the genres, separated by blanks).
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def _table(archive: zipfile.ZipFile, suffix: str) -> tuple[list[str], list[list[
 
 
 def join(wheel: Path, output: Path) -> int:
-    """Write the joined TSV (as a whole or not at all); returns the number of ratings. FormatError for another wheel."""
+    """Write the joined TSV (as a whole or not at all); returns the number of ratings. FormatError for another
+    wheel."""
     with zipfile.ZipFile(wheel) as archive:
         header, ratings = _table(archive, "inter")
         user_header, users = _table(archive, "user")

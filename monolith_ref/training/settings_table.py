@@ -165,7 +165,8 @@ def variable_of(key: str) -> str:
 
 
 def key_of_option(option: str) -> str | None:
-    """The key that an option names: in full, with ``-`` or ``_``, or by its last part where that is one key's only."""
+    """The key that an option names: in full, with ``-`` or ``_``, or by its last part where that is one key's
+    only."""
     name = option.lstrip("-").replace("-", "_")
     if name in KEYS:
         return name
