@@ -24,9 +24,9 @@ def _part(recipe: Mapping[str, Any]) -> Any:
     """A configuration object from its class and arguments."""
     arguments = {
         name: _part(value) if isinstance(value, dict) and "class" in value else value
-        for name, value in recipe["kwargs"].items()
+        for name, value in recipe.get("kwargs", {}).items()
     }
-    return getattr(entry, recipe["class"])(**arguments)
+    return getattr(entry, recipe["class"])(*recipe.get("args", ()), **arguments)
 
 
 def _segment(recipe: Mapping[str, Any]) -> Any:
@@ -117,6 +117,9 @@ def _run_config(case: Mapping[str, Any]) -> str:
     got = message.SerializeToString().hex()
     if got != case["hex"]:
         return f"bytes {got}, expected {case['hex']}"
+    present = _present(message)
+    if "present" in case and present != case["present"]:
+        return f"fields present {present}, expected {case['present']}"
     return ""
 
 

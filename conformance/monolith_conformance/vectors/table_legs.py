@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -130,8 +131,12 @@ class EngineTable:
         return rows_of_dump(store.export(numbers, ids))[0]
 
     def restore(self, rows: Sequence[Row]) -> int:
-        """The greatest time seen."""
-        return self.table.restore(*dump_of(rows, self.dim))
+        """The greatest time seen. Rows may differ in the state fields that they give."""
+        latest = max([0, *(row.ts for row in rows)])
+        for _, alike in itertools.groupby(rows, key=lambda row: [sorted(state) for state in row.opt]):
+            self.table.restore(*dump_of(list(alike), self.dim))
+        self.table.max_ts = max(self.table.max_ts, latest)
+        return latest
 
 
 def table_leg(config: EmbeddingHashTableConfig, target: str, profile: str, quirks: Quirks) -> TableLeg:
