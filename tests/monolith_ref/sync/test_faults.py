@@ -24,10 +24,18 @@ def errors_of(result: Result) -> list[str]:
     return [line for line in result.stderr.splitlines() if line.startswith("monolith-ref: ")]
 
 
+def runs(pid: int) -> bool:
+    """The process exists and is more than an entry that nobody has collected yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def assert_gone(pids: dict[int, int]) -> None:
     """No rank is left (a moment is allowed for the last one to go)."""
     until = monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in pids.values()):
+    while any(runs(pid) for pid in pids.values()):
         assert monotonic() < until, f"processes left: {pids}"
         sleep(0.05)
 
