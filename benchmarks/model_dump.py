@@ -18,6 +18,7 @@ from pathlib import Path
 
 from monolith_protos import graph_pb2, model_dump_pb2
 from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
+
 from monolith_ref.model_dump.canonical import canonical_bytes
 from monolith_ref.model_dump.file import Dump, read_dump
 from monolith_ref.model_dump.graphs import Slicer, parse_graph
@@ -66,7 +67,9 @@ def _model(names: list[str]) -> model_dump_pb2.ProtoModel:
     proto.model_fn.loss = "pred:0"
     graph = graph_pb2.GraphDef()
     graph.node.add(name="queue", op="QueueDequeueV2")
-    concat = graph.node.add(name="concat", op="ConcatV2", input=[f"queue:{port}" if port else "queue" for port in range(ports)])
+    concat = graph.node.add(
+        name="concat", op="ConcatV2", input=[f"queue:{port}" if port else "queue" for port in range(ports)]
+    )
     concat.attr["N"].i = ports
     # The nodes of a dense half, and constants, grow with the number of features here, to reach its size.
     last = "concat"
@@ -152,7 +155,9 @@ def main() -> None:
     if options.measure:
         _measure(options.measure[0], Path(options.measure[1]), options.repeats)
         return
-    print(f"{'features':>8} {'MB':>8} {'task':>8} {'first ms':>9} {'median ms':>9} {'ms per MB':>9} {'memory / file':>13}")
+    print(
+        f"{'features':>8} {'MB':>8} {'task':>8} {'first ms':>9} {'median ms':>9} {'ms per MB':>9} {'memory / file':>13}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for features in options.features:
             path = Path(folder) / f"{features}.pb"
@@ -160,7 +165,15 @@ def main() -> None:
             size = path.stat().st_size
             for task in TASKS:
                 found = subprocess.run(
-                    [sys.executable, os.path.abspath(__file__), "--repeats", str(options.repeats), "--measure", task, str(path)],
+                    [
+                        sys.executable,
+                        os.path.abspath(__file__),
+                        "--repeats",
+                        str(options.repeats),
+                        "--measure",
+                        task,
+                        str(path),
+                    ],
                     check=True,
                     capture_output=True,
                     text=True,

@@ -9,7 +9,8 @@ records are the canonical ones has no departures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ from monolith_ref.model_dump.wire import (
     scan,
 )
 
-__all__ = ["Departure", "apply_departures", "find_departures", "group_departures"]
+__all__ = ["Departure", "Groups", "apply_departures", "find_departures", "group_departures"]
 
 
 @dataclass(frozen=True)
@@ -282,15 +283,32 @@ def _runs(listing: list[tuple[int, Departure]], canonical: list[_Named], body: b
 # Applying ------------------------------------------------------------------------------------------------------------
 
 
-def group_departures(departures: Iterable[Departure]) -> dict[str, list[Departure]]:
+class Groups:
     """Departures by the body that they belong to."""
-    out: dict[str, list[Departure]] = {}
-    for item in departures:
-        out.setdefault(item.path, []).append(item)
-    return out
+
+    def __init__(self, departures: Iterable[Departure] = ()) -> None:
+        self.by_path: dict[str, list[Departure]] = {}
+        for item in departures:
+            self.by_path.setdefault(item.path, []).append(item)
+        self.order = sorted(self.by_path)
+
+    def touch(self, path: str) -> bool:
+        """Whether the body at ``path``, or one inside of it, departs."""
+        plain = path.removesuffix(ENTRY)
+        if not plain:
+            return bool(self.order)
+        if plain in self.by_path or f"{plain}{ENTRY}" in self.by_path:
+            return True
+        place = bisect_left(self.order, f"{plain}.")
+        return place < len(self.order) and self.order[place].startswith(f"{plain}.")
 
 
-def apply_departures(message: Message, path: str, groups: Mapping[str, list[Departure]], normal: Normal) -> bytes:
+def group_departures(departures: Iterable[Departure]) -> Groups:
+    """Departures by the body that they belong to."""
+    return Groups(departures)
+
+
+def apply_departures(message: Message, path: str, groups: Groups, normal: Normal) -> bytes:
     """The bytes of ``message`` with its departures; those that no longer fit an edited message are left out.
 
     Parameters
@@ -298,7 +316,7 @@ def apply_departures(message: Message, path: str, groups: Mapping[str, list[Depa
     normal : callable
         A message as a comparable value: bodies are taken only where they read as the message does.
     """
-    if not any(key == path or not path or key.startswith(f"{path}.") for key in groups):
+    if not groups.touch(path):
         return canonical_bytes(message)
     return _apply(canonical_bytes(message), message, message.DESCRIPTOR, path, groups, normal)
 
@@ -308,7 +326,7 @@ def _apply(
     value: Value,
     descriptor: Descriptor,
     path: str,
-    groups: Mapping[str, list[Departure]],
+    groups: Groups,
     normal: Normal,
 ) -> bytes:
     canonical = _canonical_records(body, value, descriptor)
@@ -318,20 +336,15 @@ def _apply(
         if named.child is not None:
             assert named.field is not None
             below = _below(path, value, named)
-            if _touches(groups, below):
+            if groups.touch(below):
                 content = _apply(content, named.child, named.field.message_type, below, groups, normal)
         contents.append(content)
     plain = b"".join(_record(body, named, content) for named, content in zip(canonical, contents, strict=True))
-    listed = groups.get(path)
+    listed = groups.by_path.get(path)
     if not listed:
         return plain
     departed = _listed(body, canonical, contents, listed)
     return departed if _reads_as(departed, plain, value, descriptor, normal) else plain
-
-
-def _touches(groups: Mapping[str, list[Departure]], path: str) -> bool:
-    plain = path.removesuffix(ENTRY)
-    return any(key in (plain, path) or key.startswith(f"{plain}.") for key in groups)
 
 
 def _record(body: bytes, named: _Named, content: bytes, head: bytes = b"") -> bytes:

@@ -19,7 +19,7 @@ from monolith_protos import graph_pb2, hash_table_pb2, model_dump_pb2
 
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.canonical import unknown_bytes
-from monolith_ref.model_dump.departures import Departure, apply_departures, find_departures, group_departures
+from monolith_ref.model_dump.departures import Departure, Groups, apply_departures, find_departures, group_departures
 from monolith_ref.model_dump.file import parse_dump
 from monolith_ref.model_dump.parsing import parse_whole_entries
 from monolith_ref.model_dump.pickles import assemble, disassemble
@@ -136,7 +136,7 @@ class _Writer:
         except DecodeError:
             return None
         content = encode_message(read)
-        same = _Reader({}).message(content, kind(), path)
+        same = _Reader(Groups()).message(content, kind(), path)
         departures = find_departures(value, same, path, self.offsets.get(path, 0))
         if apply_departures(same, path, group_departures(departures), encode_message) != value:
             return None
@@ -225,13 +225,13 @@ def build(document: Mapping[str, Any]) -> bytes:
 
 def decode_message(content: Any, message: Message) -> Message:
     """Fill ``message`` from what :func:`encode_message` gave."""
-    return _Reader({}).message(content, message, "")
+    return _Reader(Groups()).message(content, message, "")
 
 
 class _Reader:
     """JSON to messages; decoded ``bytes`` get their departures back."""
 
-    def __init__(self, groups: Mapping[str, list[Departure]]) -> None:
+    def __init__(self, groups: Groups) -> None:
         self.groups = groups
 
     def fail(self, path: str, reason: str) -> DumpError:
@@ -314,9 +314,9 @@ class _Reader:
             return content.encode("utf-8")
         if kind == "base64" and isinstance(content, str):
             return base64.b64decode(content, validate=True)
-        if kind == "json":
+        if kind == "json" and field.full_name in _JSON:
             return json_bytes(content)
-        if kind == "pickle" and isinstance(content, list):
+        if kind == "pickle" and isinstance(content, list) and field.full_name in _PICKLES:
             return assemble(content)
         if kind == "message" and field.full_name in _MESSAGES:
             message = self.message(content, _MESSAGES[field.full_name](), path)

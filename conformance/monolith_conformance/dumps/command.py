@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def dumps(
-    directory: Path = typer.Argument(..., help="Dump files with expectations, recorder scenarios, damaged files, flips."),
+    directory: Path = typer.Argument(
+        ..., help="Dump files with expectations, recorder scenarios, damaged files, flips."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Replay a directory of ModelDump files with what is expected of them; exit code 1 where something fails."""
