@@ -52,6 +52,18 @@ protos: $(VENV)/.dev ## regenerate the protobuf code
 warmup: $(VENV)/.run ## compile the kernels of the main job ahead of time
 	$(BIN)/monolith-ref compare --steps 1 --batch-size 8
 
+mutants: $(VENV)/.dev ## one-token mutants of every rule: each must be killed
+	$(BIN)/python -m tests.mutants
+
+fuzz: $(VENV)/.dev ## damage files at random, FUZZ_CASES times (10000)
+	FUZZ_CASES=$${FUZZ_CASES:-10000} $(BIN)/python -m pytest -q --timeout 3000 tests/monolith_ref/checkpoint/test_fuzz.py
+
+bench: $(VENV)/.dev ## ratios against memory limits and peers, interleaved
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/model_dump.py
+
 movielens: $(VENV)/.run ## fetch MovieLens-100K into data/ml-100k.tsv
 	$(BIN)/python -m monolith_ref.training.movielens
 
