@@ -63,7 +63,7 @@ CONFIGS = {
 THRESHOLDS = {1: 1, 2: 3}
 POOL = [0, -1, 2**63 - 1, -(2**63)] + [(slot << 48) | (k << 17) | k for slot in (0, 1, 2) for k in range(1, 7)]
 
-ids_of = st.lists(st.sampled_from(POOL), max_size=7)
+ids_of = st.lists(st.sampled_from(POOL), max_size=7) | st.lists(st.sampled_from(POOL[4:7]), max_size=7)
 numbers = st.sampled_from([0.0, -0.0, 0.5, -1.25, 3.0, 1e-20, 65000.0, -0.1])
 times = st.integers(0, 6).map(lambda days: days * DAY + 17)
 tables = st.sampled_from(sorted(CONFIGS))

@@ -45,7 +45,7 @@ def run(machine: type[TableMachine], examples: int, steps: int) -> None:
 
 @pytest.mark.parametrize("machine", [TableMachine, FusedMachine])
 def test_tables_agree_with_dictionaries(machine: type[TableMachine]) -> None:
-    run(machine, 40, 25)
+    run(machine, 60, 25)
 
 
 @pytest.mark.slow
