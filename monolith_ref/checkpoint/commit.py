@@ -239,6 +239,9 @@ def current_path(root: Path, entry: FileEntry) -> Path:
 def verify_file(root: Path, entry: FileEntry) -> None:
     """CheckpointError (``manifest_mismatch``) unless the file has the size and checksum of the manifest."""
     path = current_path(root, entry)
+    if not path.exists():
+        # A writer may have given it its final name just now.
+        path = current_path(root, entry)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

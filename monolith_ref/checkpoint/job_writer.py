@@ -20,7 +20,7 @@ from monolith_ref.checkpoint.increment import GONE_SUFFIX, changes_since, tombst
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, TableEntry
 from monolith_ref.checkpoint.sets import table_entry
 from monolith_ref.checkpoint.tables import META_SUFFIX, meta_payload, write_rows
-from monolith_ref.errors import CheckpointError, CheckpointGapError
+from monolith_ref.errors import ArgumentError, CheckpointError, CheckpointGapError
 from monolith_ref.table.admission import FilterState
 from monolith_ref.table.store import RowStore
 
@@ -63,7 +63,9 @@ def write_job_checkpoint(
     (rank 0's counts).
 
     Raises CheckpointError on every rank if any rank could not write; the former checkpoint then still stands.
+    ArgumentError, before anything is written, for tables whose names give the same file.
     """
+    _check_names(tables)
     prefix = f"{PREFIX}{step}{DELTA_SUFFIX if previous is not None else ''}"
     assets = prefix + naming.ASSETS_SUFFIX
     singles = [table for table in tables if table.kind == "single"]
@@ -155,6 +157,18 @@ class _Files:
         for name in sorted(held, key=str.encode):
             sink.write_payloads(tombstones(name, held[name][1]))
         self.writer.finish(sink)
+
+
+def _check_names(tables: Sequence[TableContent]) -> None:
+    seen: dict[str, str] = {}
+    for table in tables:
+        stem = naming.file_stem(table.name)
+        key = stem if table.kind == "single" else f"multi {table.name}"
+        if key in seen:
+            raise ArgumentError(f"tables {seen[key]} and {table.name} would be written to the same file")
+        seen[key] = table.name
+        if table.kind == "single" and (stem.startswith(FILTER_STEM) or stem == MULTI_STEM):
+            raise ArgumentError(f"a table cannot be named {table.name}: that is the name of other files")
 
 
 def _held(table: TableContent, previous: Manifest | None) -> Held:

@@ -12,7 +12,7 @@ from monolith_ref.checkpoint.manifest import Manifest, read_manifest
 from monolith_ref.checkpoint.naming import owned
 from monolith_ref.checkpoint.restore import load_job
 from monolith_ref.checkpoint.rows import take
-from monolith_ref.errors import CheckpointError
+from monolith_ref.errors import ArgumentError, CheckpointError
 from monolith_ref.sync.communicator import SerialCommunicator
 from monolith_ref.table.admission import DummyFilter, SlidingHashFilter
 from monolith_ref.table.streams import RandomStreams
@@ -199,6 +199,17 @@ def test_ranks_with_other_tables_are_named(tmp_path):
     results = on_ranks(2, work)
     assert all(isinstance(r, CheckpointError) and "rank 1 holds another table feature2" in str(r) for r in results)
     assert job.latest(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "names", [("a:b", "a/b"), ("a", "a"), ("hash_filter_0", "a"), ("MonolithMultiHashTable_", "a")]
+)
+def test_names_that_would_share_a_file_are_refused(tmp_path, names):
+    message = MESSAGES["feature10"]
+    tables = [content(name, message, random_rows(message, 3)) for name in names]
+    with pytest.raises(ArgumentError, match=r"same file|other files"):
+        job.write_job_checkpoint(tmp_path / "x", 2, tables, {}, SerialCommunicator())
+    assert not (tmp_path / "x").exists()
 
 
 def test_tables_and_configurations_must_agree(tmp_path):

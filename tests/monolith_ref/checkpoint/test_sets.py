@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from monolith_protos import hash_table_pb2, optimizer_pb2
@@ -9,6 +13,7 @@ from monolith_protos import hash_table_pb2, optimizer_pb2
 from monolith_ref.checkpoint import naming, sets
 from monolith_ref.checkpoint.container import RecordFile, frame
 from monolith_ref.checkpoint.manifest import read_manifest
+from monolith_ref.checkpoint.rows import take
 from monolith_ref.checkpoint.shape import FIELDS
 from monolith_ref.errors import ArgumentError, CheckpointError
 from tests.monolith_ref.checkpoint.support import T0, by_id, config, content, loaded_rows, random_rows, store_of
@@ -348,6 +353,34 @@ def test_equal_content_gives_equal_bytes(tmp_path):
         sets.save_single(tmp_path / name / "t", content("t", message, random_rows(message, 20, seed=1)), shards=2)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+MEASURED = """
+import resource, sys
+from monolith_ref.checkpoint import sets
+from tests.monolith_ref.checkpoint.support import config, content, random_rows
+message = config((16, "adagrad"))
+folder, rows = sys.argv[1], int(sys.argv[2])
+sets.load_single(folder + "/warm", message.SerializeToString())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loaded = sets.load_single(folder + "/t", message.SerializeToString())
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+kept = sum(part.ids.nbytes + part.weights.nbytes + part.state[0]["norm"].nbytes for part, _widths in loaded.parts)
+print(len(loaded), grown, kept)
+"""
+
+
+def test_memory_beyond_the_rows_stays_below_the_file_and_a_few_buffers(tmp_path):
+    message = config((16, "adagrad"))
+    rows = random_rows(message, 150_000)
+    sets.save_single(tmp_path / "t", content("t", message, rows))
+    sets.save_single(tmp_path / "warm", content("t", message, take(rows, slice(10))))
+    command = [sys.executable, "-c", MEASURED, str(tmp_path), "150000"]
+    root = Path(__file__).resolve().parents[3]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=120)
+    count, grown, kept = map(int, result.stdout.split())
+    assert count == 150_000
+    assert grown - kept <= (tmp_path / "t-00000-of-00001").stat().st_size + (64 << 20)
 
 
 def test_a_foreign_set_of_the_same_name_makes_way(tmp_path):
