@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -110,5 +109,5 @@ def test_training_runs_in_one_layout_on_one_target() -> None:
 def test_two_ranks_train_on_their_own_data_and_clip_as_one() -> None:
     result = run_ranks(2, [str(RANKS)])
     assert result.code == 0, result.stderr
-    lines = sorted(result.stdout.split("\n"))
-    assert [line for line in lines if line] == ["rank 0 ok", "rank 1 ok"], os.linesep.join(lines)
+    # The launcher may join lines of two ranks.
+    assert all(result.stdout.count(f"rank {rank} ok") == 1 for rank in range(2)), result.stdout
