@@ -1,6 +1,7 @@
-"""How long dump files take to read, verify and slice, and how much memory: ``python benchmarks/model_dump.py [--features N ...]``.
+"""Time and memory of reading, verifying, slicing and rewriting dump files, by size.
 
-Each measurement runs in a process of its own; memory is what that process took at most beyond what it had after imports.
+Usage: ``python benchmarks/model_dump.py [--features N ...]``. Each measurement runs in a process of its own; memory is
+what that process took at most beyond what it had after imports.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BYTES_PER_FEATURE = 2000
 
 
 def make_dump(features: int) -> model_dump_pb2.ModelDump:
-    """A model shaped like a real one of 516 features: two segments per table, six slices, a chain of nodes, constants."""
+    """A model shaped like a real one: two segments per table, slices over groups of features, a chain of nodes."""
     config = EmbeddingHashTableConfig(initial_capacity=1)
     config.cuckoo.SetInParent()
     for dim in (32, 1):

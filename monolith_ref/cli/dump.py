@@ -1,4 +1,4 @@
-"""``monolith-ref dump show | verify | diff | slice | graph | build``: look into ModelDump files, safely. Rule: model_dump."""
+"""``monolith-ref dump show | verify | diff | slice | graph | build``: ModelDump files, safely. Rule: model_dump."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ dump_app = typer.Typer(
 
 FILE = typer.Argument(..., help="A model_dump file.")
 OUTPUT = typer.Option(..., "--output", "-o", help="File to write; it is replaced as a whole.")
+LEFT = typer.Argument(..., help="A model_dump file.")
+RIGHT = typer.Argument(..., help="The file to compare it with.")
+DEST = typer.Option([], "--dest", "-d", help="A node or tensor that is wanted (may be repeated).")
+SOURCE = typer.Option([], "--source", "-s", help="A node or tensor to cut at (may be repeated).")
+MAP = typer.Option([], "--map", help="KEY=REFERENCE: cut at KEY and put REFERENCE in its place.")
+DOCUMENT = typer.Argument(..., help="What 'dump show --json' printed, as it was or edited.")
 INDENT = 1
 
 
@@ -94,8 +100,8 @@ def verify(
 
 @dump_app.command()
 def diff(
-    left: Path = typer.Argument(..., help="A model_dump file."),
-    right: Path = typer.Argument(..., help="The file to compare it with."),
+    left: Path = LEFT,
+    right: Path = RIGHT,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Compare two files field by field; exit code 1 where they differ in content."""
@@ -141,10 +147,10 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 @dump_app.command(name="slice")
 def slice_(
     file: Path = FILE,
-    dest: list[str] = typer.Option([], "--dest", "-d", help="A node or tensor that is wanted (may be repeated)."),
-    source: list[str] = typer.Option([], "--source", "-s", help="A node or tensor to cut at (may be repeated)."),
+    dest: list[str] = DEST,
+    source: list[str] = SOURCE,
     model: str = typer.Option("train", "--model", "-m", help="train, infer, or a place like ps_sub_model_dump{ps_0}."),
-    mapped: list[str] = typer.Option([], "--map", help="KEY=REFERENCE: cut at KEY and put REFERENCE in its place."),
+    mapped: list[str] = MAP,
     original: str = typer.Option("", "--original", help="newest or fork: cut as the original's helper does."),
     no_library: bool = typer.Option(False, "--no-library", help="With --original: without functions."),
     output: Path = OUTPUT,
@@ -224,7 +230,7 @@ def graph(file: Path = FILE, output: Path = OUTPUT) -> None:
 
 @dump_app.command()
 def build(
-    document: Path = typer.Argument(..., help="What 'dump show --json' printed, as it was or edited."),
+    document: Path = DOCUMENT,
     output: Path = OUTPUT,
     canonical: bool = typer.Option(False, "--canonical", help="In canonical form, without departures."),
 ) -> None:

@@ -1,8 +1,8 @@
 """The canonical bytes of a message: one form for one content, whatever the runtime. Rule: model_dump 7.5.
 
-Known fields by number, map entries by ascending key bytes (integer keys by value), entries complete, then the unknown fields
-in the order read. Runtimes disagree on the order of map keys that are prefixes of each other, so maps are written here;
-messages without maps are left to the runtime's deterministic form.
+Known fields by number, map entries by ascending key bytes (integer keys by value), entries complete, then the unknown
+fields in the order read. Runtimes disagree on the order of map keys that are prefixes of each other, so maps are
+written here; messages without maps are left to the runtime's deterministic form.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from monolith_ref.model_dump.schema import Descriptor, Field, Types
 from monolith_ref.model_dump.wire import LENGTH, encode_tag, encode_varint, is_map
 
 __all__ = ["canonical_bytes", "canonical_chunks", "holds_maps", "map_keys", "unknown_bytes"]
@@ -42,9 +42,9 @@ def unknown_bytes(message: Message) -> bytes:
     return bare.SerializeToString()
 
 
-def map_keys(field: FieldDescriptor, container: Any) -> list[Any]:
+def map_keys(field: Field, container: Any) -> list[Any]:
     """Keys of a map in canonical order."""
-    if field.message_type.fields_by_name["key"].type == FieldDescriptor.TYPE_STRING:
+    if field.message_type.fields_by_name["key"].type == Types.TYPE_STRING:
         return sorted(container, key=lambda key: key.encode("utf-8"))
     return sorted(container)
 
@@ -68,7 +68,7 @@ def holds_maps(descriptor: Descriptor) -> bool:
 
 
 @cache
-def _tag(field: FieldDescriptor) -> bytes:
+def _tag(field: Field) -> bytes:
     return encode_tag(field.number, LENGTH)
 
 
@@ -82,10 +82,10 @@ def _write(message: Message, out: list[bytes]) -> int:
     for field, value in sorted(message.ListFields(), key=lambda item: item[0].number):
         if is_map(field):
             total += _write_map(field, value, out)
-        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+        elif field.type == Types.TYPE_MESSAGE:
             for part in value if field.is_repeated else (value,):
                 total += _write_part(_tag(field), part, out)
-        elif field.type in (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING):
+        elif field.type in (Types.TYPE_BYTES, Types.TYPE_STRING):
             for item in value if field.is_repeated else (value,):
                 data = item.encode("utf-8") if isinstance(item, str) else item
                 head = _tag(field) + encode_varint(len(data))
@@ -107,7 +107,7 @@ def _write_part(tag: bytes, part: Message, out: list[bytes]) -> int:
     return len(out[place]) + size
 
 
-def _write_scalars(message: Message, field: FieldDescriptor, value: Any, out: list[bytes]) -> int:
+def _write_scalars(message: Message, field: Field, value: Any, out: list[bytes]) -> int:
     """Numbers are left to the runtime: a message of the same type that holds this field alone."""
     alone = type(message)()
     if field.is_repeated:
@@ -119,10 +119,10 @@ def _write_scalars(message: Message, field: FieldDescriptor, value: Any, out: li
     return len(data)
 
 
-def _write_map(field: FieldDescriptor, container: Any, out: list[bytes]) -> int:
+def _write_map(field: Field, container: Any, out: list[bytes]) -> int:
     key_field = field.message_type.fields_by_name["key"]
     value_field = field.message_type.fields_by_name["value"]
-    of_messages = value_field.type == FieldDescriptor.TYPE_MESSAGE
+    of_messages = value_field.type == Types.TYPE_MESSAGE
     total = 0
     for key in map_keys(field, container):
         place = len(out)
@@ -137,7 +137,7 @@ def _write_map(field: FieldDescriptor, container: Any, out: list[bytes]) -> int:
     return total
 
 
-def _write_entry_part(field: FieldDescriptor, value: Any, out: list[bytes]) -> int:
+def _write_entry_part(field: Field, value: Any, out: list[bytes]) -> int:
     if isinstance(value, str | bytes):
         data = value.encode("utf-8") if isinstance(value, str) else value
         data = _tag(field) + encode_varint(len(data)) + data

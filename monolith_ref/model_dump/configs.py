@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.message import DecodeError, Message
 from monolith_protos import model_dump_pb2
@@ -150,9 +150,7 @@ def combiner_messages(value: Any) -> list[model_dump_pb2.FeatureCombiner]:
         if kind is None or (kind == "FirstN" and length <= 0):
             raise DumpError(f"feature_combiners: {combiner!r} of '{name}'", kind="unknown_combiner")
         out.append(
-            model_dump_pb2.FeatureCombiner(
-                name=name, combiner=model_dump_pb2.Combiner.Value(kind), max_seq_length=length
-            )
+            model_dump_pb2.FeatureCombiner(name=name, combiner=cast(Any, COMBINERS[kind]), max_seq_length=length)
         )
     return out
 

@@ -1,10 +1,10 @@
 """How bytes depart from the canonical form of their message, and the bytes again from both.
 
-A departure says of one message body (``path``) which record stands at which offset of the file: ``part`` names the record
-(``features[2]``, ``attr{T}``, ``?[0]`` for the first unknown field) and ``hex`` is its head (tag and length, where the
-content is the message's own), or all of it, where the message does not hold its content: a value that was overwritten, a number
-in a longer encoding, parts that were merged. An empty ``hex`` says that the record is not there. ``count`` records follow each other as in the canonical form. A body whose
-records are the canonical ones has no departures.
+A departure says of one message body (``path``) which record stands at which offset of the file: ``part`` names the
+record (``features[2]``, ``attr{T}``, ``?[0]`` for the first unknown field), and ``hex`` is its head (tag and length,
+where the content is the message's own) or all of it, where the message does not hold its content: a value that was
+overwritten, a number in a longer encoding, parts that were merged. An empty ``hex`` says that the record is not there.
+``count`` records follow each other as in the canonical form. A body whose records are the canonical ones has none.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from monolith_ref.model_dump.canonical import canonical_bytes
 from monolith_ref.model_dump.parsing import parse_whole_entries
+from monolith_ref.model_dump.schema import Descriptor, Field, Types
 from monolith_ref.model_dump.wire import (
     LENGTH,
     Record,
@@ -69,13 +69,13 @@ class _Named:
 
     part: str
     record: Record
-    field: FieldDescriptor | None
+    field: Field | None
     child: Value | None
 
 
 def _name_records(
     buffer: bytes, records: Iterable[Record], descriptor: Descriptor
-) -> Iterable[tuple[str, Record, FieldDescriptor | None]]:
+) -> Iterable[tuple[str, Record, Field | None]]:
     """Records with their names; a map entry is named by its key, repeated records by their place."""
     counts: dict[int, int] = {}
     for record in records:
@@ -93,9 +93,9 @@ def _name_records(
             yield field.name, record, field
 
 
-def _entry_key(buffer: bytes, record: Record, field: FieldDescriptor) -> str:
+def _entry_key(buffer: bytes, record: Record, field: Field) -> str:
     key_field = field.message_type.fields_by_name["key"]
-    key: Any = "" if key_field.type == FieldDescriptor.TYPE_STRING else 0
+    key: Any = "" if key_field.type == Types.TYPE_STRING else 0
     for part in scan(buffer, record.body, record.end):
         if part.number == 1 and part.wire_type == field_wire_type(key_field):
             if part.wire_type == LENGTH:
@@ -115,14 +115,14 @@ def _canonical_records(body: bytes, value: Value, descriptor: Descriptor) -> lis
     return out
 
 
-def _child(value: Value, field: FieldDescriptor, part: str) -> Value:
+def _child(value: Value, field: Field, part: str) -> Value:
     if isinstance(value, _Entry):
         found: Value = value.value
         return found
     container = getattr(value, field.name)
     if is_map(field):
         text = part[len(field.name) + 1 : -1]
-        key: Any = text if field.message_type.fields_by_name["key"].type == FieldDescriptor.TYPE_STRING else int(text)
+        key: Any = text if field.message_type.fields_by_name["key"].type == Types.TYPE_STRING else int(text)
         return _Entry(key, container[key])
     if field.is_repeated:
         item: Value = container[int(part[len(field.name) + 1 : -1])]
@@ -188,25 +188,25 @@ def _find(
 
 
 def _below(path: str, value: Value, named: _Named) -> str:
-    """The path of a message inside of a body: an entry's own records go by ``<entry>(entry)``, its value by ``<entry>``."""
+    """The path of a message in a body: an entry's own records go by ``<entry>(entry)``, its value by ``<entry>``."""
     if isinstance(value, _Entry):
         return path.removesuffix(ENTRY)
     below = f"{path}.{named.part}" if path else named.part
     return f"{below}{ENTRY}" if isinstance(named.child, _Entry) else below
 
 
-def _times(found: list[tuple[str, Record, FieldDescriptor | None]], part: str) -> int:
+def _times(found: list[tuple[str, Record, Field | None]], part: str) -> int:
     return sum(1 for name, _, _ in found if name == part)
 
 
-def _merges(field: FieldDescriptor) -> bool:
+def _merges(field: Field) -> bool:
     """Whether a second record of the field is merged into the first."""
     return field.message_type is not None and not field.is_repeated
 
 
 def _unpacked_fields(
     raw: bytes,
-    found: list[tuple[str, Record, FieldDescriptor | None]],
+    found: list[tuple[str, Record, Field | None]],
     body: bytes,
     canonical: list[_Named],
 ) -> set[int]:

@@ -66,10 +66,9 @@ def _content(raw: bytes) -> dict[str, Any]:
 
 def compare_content(left: Any, right: Any, path: str = "") -> Iterator[Difference]:
     """Differences of two values; lists of named things are matched by name."""
-    if type(left) is type(right) and left == right:
-        # Equal dicts may still hold 1 and true in each other's place.
-        if json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True):
-            return
+    # Equal values may still hold 1 and true in each other's place.
+    if type(left) is type(right) and left == right and json.dumps(left) == json.dumps(right):
+        return
     if isinstance(left, dict) and isinstance(right, dict):
         for key in [*left, *(key for key in right if key not in left)]:
             where = f"{path}.{key}" if path else key
@@ -90,9 +89,8 @@ def _member(left: dict[str, Any], right: dict[str, Any], key: str, where: str) -
 
 
 def _lists(left: list[Any], right: list[Any], path: str) -> Iterator[Difference]:
-    names = _keyed(left), _keyed(right)
-    if names[0] is not None and names[1] is not None:
-        ours, theirs = names
+    ours, theirs = _keyed(left), _keyed(right)
+    if ours is not None and theirs is not None:
         for key in [*ours, *(key for key in theirs if key not in ours)]:
             yield from _member(ours, theirs, key, f"{path}[{key}]")
         common = [key for key in ours if key in theirs]

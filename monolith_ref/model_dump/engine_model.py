@@ -174,7 +174,8 @@ class _Holder:
 def _combiner(feature: EngineFeature) -> Combiner:
     if feature.combiner == "FirstN":
         return FirstN(feature.max_seq_length)
-    return {"ReduceSum": ReduceSum, "ReduceMean": ReduceMean}.get(feature.combiner, Combiner)()
+    kinds: dict[str, type[Combiner]] = {"ReduceSum": ReduceSum, "ReduceMean": ReduceMean}
+    return kinds.get(feature.combiner, Combiner)()
 
 
 def _record_mode(recorder: Recorder, model: EngineModel, holder: _Holder, mode: str) -> Graph:

@@ -1,4 +1,4 @@
-"""Dump files: read with clear errors, written back byte for byte or in canonical form, replaced as a whole. Rule: model_dump 7.5."""
+"""Dump files: read with clear errors, written back byte for byte, replaced as a whole. Rule: model_dump 7.5."""
 
 from __future__ import annotations
 

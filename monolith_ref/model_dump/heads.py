@@ -1,4 +1,4 @@
-"""Labels, predictions, heads and classification of a model function, checked and put in one order. Rule: model_dump 7.3."""
+"""Labels, predictions, heads and classification, checked and put in one order. Rule: model_dump 7.3."""
 
 from __future__ import annotations
 

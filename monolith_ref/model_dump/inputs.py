@@ -1,4 +1,4 @@
-"""Inputs of a model: texts of the input function and the serving receiver, datasets and hooks. Rule: model_dump 7.3, 7.6."""
+"""Inputs of a model: texts of input function and receiver, datasets and hooks. Rule: model_dump 7.3, 7.6."""
 
 from __future__ import annotations
 

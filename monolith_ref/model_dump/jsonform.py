@@ -1,8 +1,8 @@
 """Dump files as JSON without loss: decoded content, and how the bytes depart from its canonical form.
 
-``bytes`` that hold something known are decoded: graphs, table configurations and slice infos as messages, pickles as instructions, typed
-parameters as JSON. What is left is base64. Nothing in it is a copy of the file: :func:`build` makes the bytes again, and from an
-edited document the edited message.
+``bytes`` that hold something known are decoded: graphs, table configurations and slice infos as messages, pickles as
+instructions, typed parameters as JSON. What is left is base64. Nothing in it is a copy of the file: :func:`build` makes
+the bytes again, and from an edited document the edited message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from monolith_protos import graph_pb2, hash_table_pb2, model_dump_pb2
 
@@ -23,6 +22,7 @@ from monolith_ref.model_dump.departures import Departure, Groups, apply_departur
 from monolith_ref.model_dump.file import parse_dump
 from monolith_ref.model_dump.parsing import parse_whole_entries
 from monolith_ref.model_dump.pickles import assemble, disassemble
+from monolith_ref.model_dump.schema import Descriptor, Field, Types
 from monolith_ref.model_dump.wire import Record, is_map, known_field, scan
 
 __all__ = ["FORMAT", "build", "decode_message", "encode_message", "to_json"]
@@ -81,6 +81,7 @@ class _Writer:
     def message(self, message: Message, path: str) -> dict[str, Any]:
         out: dict[str, Any] = {}
         prefix = f"{path}." if path else ""
+        field: Field
         for field, value in message.ListFields():
             where = f"{prefix}{field.name}"
             if is_map(field):
@@ -96,19 +97,19 @@ class _Writer:
             out[UNKNOWN] = [rest[record.start : record.end].hex() for record in scan(rest, 0, len(rest))]
         return out
 
-    def value(self, field: FieldDescriptor, value: Any, path: str) -> Any:
+    def value(self, field: Field, value: Any, path: str) -> Any:
         if field.message_type is not None:
             return self.message(value, path)
         if field.enum_type is not None:
             named = field.enum_type.values_by_number.get(value)
             return value if named is None else named.name
         if isinstance(value, bytes):
-            return self.bytes(field, value, path)
+            return self.of_bytes(field, value, path)
         if isinstance(value, float) and not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return value
 
-    def bytes(self, field: FieldDescriptor, value: bytes, path: str) -> dict[str, Any]:
+    def of_bytes(self, field: Field, value: bytes, path: str) -> dict[str, Any]:
         if self.decoding and value:
             decoded = self.decoded(field.full_name, value, path)
             if decoded is not None:
@@ -265,7 +266,7 @@ class _Reader:
         except (TypeError, ValueError, DecodeError) as error:
             raise self.fail(path, f"unknown fields are a list of hex texts ({error})") from None
 
-    def fill(self, message: Message, field: FieldDescriptor, value: Any, path: str) -> None:
+    def fill(self, message: Message, field: Field, value: Any, path: str) -> None:
         target = getattr(message, field.name)
         if is_map(field):
             key_field = field.message_type.fields_by_name["key"]
@@ -273,7 +274,7 @@ class _Reader:
             if not isinstance(value, Mapping):
                 raise self.fail(path, "an object is needed")
             for text, item in value.items():
-                key = text if key_field.type == FieldDescriptor.TYPE_STRING else int(text)
+                key = text if key_field.type == Types.TYPE_STRING else int(text)
                 where = f"{path}{{{text}}}"
                 if part.message_type is not None:
                     self.message(item, target[key], where)
@@ -294,19 +295,19 @@ class _Reader:
         else:
             setattr(message, field.name, self.scalar(field, value, path))
 
-    def scalar(self, field: FieldDescriptor, value: Any, path: str) -> Any:
+    def scalar(self, field: Field, value: Any, path: str) -> Any:
         if field.enum_type is not None and isinstance(value, str):
             named = field.enum_type.values_by_name.get(value)
             if named is None:
                 raise self.fail(path, f"{field.enum_type.name} has no '{value}'")
             return named.number
-        if field.type == FieldDescriptor.TYPE_BYTES:
-            return self.bytes(field, value, path)
-        if field.cpp_type in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE) and value in _SPECIAL:
+        if field.type == Types.TYPE_BYTES:
+            return self.of_bytes(field, value, path)
+        if field.cpp_type in (Types.CPPTYPE_FLOAT, Types.CPPTYPE_DOUBLE) and value in _SPECIAL:
             return _SPECIAL[value]
         return value
 
-    def bytes(self, field: FieldDescriptor, value: Any, path: str) -> bytes:
+    def of_bytes(self, field: Field, value: Any, path: str) -> bytes:
         if not isinstance(value, Mapping) or len(value) != 1:
             raise self.fail(path, "bytes are an object with one member: message, pickle, json, text or base64")
         kind, content = next(iter(value.items()))

@@ -156,14 +156,9 @@ class _Parser:
             self.advance()
             return self._list(depth) if token == "[" else self._tuple(depth) if token == "(" else self._braces(depth)
         if kind == "text":
-            out = self._text(token)
-            self.advance()
-            while isinstance(out, str) and self.kind == "text" and self.token[0] not in "bB":
-                out += self._text(self.token)
-                self.advance()
-            return out
+            return self._joined_text()
         if kind == "number":
-            out = self._number(token)
+            out: Any = self._number(token)
         elif kind == "word":
             out = _WORDS[token]
         elif kind == "dtype":
@@ -175,6 +170,14 @@ class _Parser:
             raise self.fail("a value expected")
         self.advance()
         return out
+
+    def _joined_text(self) -> str | bytes:
+        out: Any = self._text(self.token)
+        self.advance()
+        while isinstance(out, str) and self.kind == "text" and self.token[0] not in "bB":
+            out += str(self._text(self.token))
+            self.advance()
+        return str(out) if isinstance(out, str) else bytes(out)
 
     def _number(self, token: str) -> int | float:
         if token.lstrip("+-").isdigit():

@@ -1,7 +1,7 @@
 """The recorder as the original's newest revision behaves, member by member, faults included. Rule: model_dump 6, 7.
 
-Exceptions are Python's own, as there: a call that raises may leave half a record. What is not reproduced executes data: params and
-reprs are read by the same inert readers as in the clean recorder.
+Exceptions are Python's own, as there: a call that raises may leave half a record. What is not reproduced executes data:
+params and reprs are read by the same inert readers as in the clean recorder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model's parameters: chosen attributes, the tree ``p`` and layouts, as JSON or as an inert pickle. Rule: model_dump 7.3, 7.5."""
+"""A model's parameters: attributes, the tree ``p``, layouts, as JSON or as a pickle. Rule: model_dump 7.3, 7.5."""
 
 from __future__ import annotations
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from monolith_ref.model_dump.canonical import holds_maps
+from monolith_ref.model_dump.schema import Descriptor
 from monolith_ref.model_dump.wire import LENGTH, encode_varint, is_map, known_field, locate_fault, read_varint, scan
 
 __all__ = ["parse", "parse_whole_entries"]
@@ -50,7 +50,8 @@ def parse_whole_entries(kind: type[M], data: bytes) -> M:
 
 def _lost_entries(message: Message) -> bool:
     fields = message.DESCRIPTOR.fields_by_number
-    for item in UnknownFieldSet(message):
+    unknown: Any = UnknownFieldSet(message)
+    for item in unknown:
         field = fields.get(item.field_number)
         if field is not None and item.wire_type == LENGTH and is_map(field):
             return True

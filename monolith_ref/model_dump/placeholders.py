@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from monolith_protos import graph_pb2
 
@@ -24,8 +25,7 @@ _NUMBERS = dict(graph_pb2.DataType.items())
 def dtype_number(name: str) -> graph_pb2.DataType:
     """The wire number of a dtype's TensorFlow name; 0 where there is none."""
     base, ref = (name[:-4], "_REF") if name.endswith("_ref") else (name, "")
-    number: graph_pb2.DataType = _NUMBERS.get(f"DT_{_NAMES.get(base, base.upper())}{ref}", graph_pb2.DT_INVALID)
-    return number
+    return cast(graph_pb2.DataType, _NUMBERS.get(f"DT_{_NAMES.get(base, base.upper())}{ref}", graph_pb2.DT_INVALID))
 
 
 def shape_message(shape: Iterable[int | None] | None) -> graph_pb2.TensorShapeProto:

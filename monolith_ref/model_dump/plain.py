@@ -6,11 +6,11 @@ import base64
 import hashlib
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from monolith_ref.model_dump.literals import TfDtype
 from monolith_ref.model_dump.pickles import Inert
+from monolith_ref.model_dump.schema import Field
 
 __all__ = ["plain_bytes", "plain_message", "plain_value"]
 
@@ -40,7 +40,7 @@ def plain_message(message: Message) -> dict[str, Any]:
     return out
 
 
-def _plain(field: FieldDescriptor, value: Any) -> Any:
+def _plain(field: Field, value: Any) -> Any:
     if field.message_type is not None:
         return plain_message(value)
     if field.enum_type is not None:

@@ -39,7 +39,8 @@ class Recorder(ConfigLists):
     enable : bool
         False: nothing is recorded, and ``dump`` writes nothing.
     compat : {"clean", "original"}
-        ``"original"`` does as the original's newest revision, faults included (model_dump 6), but for those that execute data.
+        ``"original"`` does as the original's newest revision, faults included (model_dump 6), but for those that
+        execute data.
     strict : bool
         Arguments that no field can hold are errors rather than warnings.
     feature_slots : mapping of str to int
@@ -354,16 +355,16 @@ class Recorder(ConfigLists):
         if context is None:
             return
         nodes = {node.name for node in model_record.graph_def_of(graph).node}
-        found = []
+        found: list[tuple[str, dict[str, Tensor], dict[str, Tensor]]] = []
         for item in proto.signature:
-            maps = []
+            maps: list[dict[str, Tensor]] = []
             for names in (item.inputs, item.outputs):
                 tensors = {key: Tensor(name, "float32", None) for key, name in sorted(names.items())}
                 for tensor in tensors.values():
                     if tensor.node not in nodes:
                         raise DumpError(f"signature '{item.name}': no node of {tensor.name}", kind="unresolved_name")
                 maps.append(tensors)
-            found.append((item.name, *maps))
+            found.append((item.name, maps[0], maps[1]))
         for name, inputs_of, outputs_of in found:
             context.add_signature(graph, name, inputs_of, outputs_of)
 

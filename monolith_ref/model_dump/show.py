@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from monolith_protos import model_dump_pb2
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.file import Dump
 from monolith_ref.model_dump.graphs import parse_graph
-from monolith_ref.model_dump.payloads import LocatedModel, located_models, model_payloads, read_features, split_heads
 from monolith_ref.model_dump.page.data import page_data
+from monolith_ref.model_dump.payloads import LocatedModel, located_models, model_payloads, read_features, split_heads
 from monolith_ref.model_dump.wire_findings import wire_findings
 
 __all__ = ["show_lines"]
@@ -60,7 +61,8 @@ def _tables(message: model_dump_pb2.ModelDump, everything: bool) -> Iterator[str
     data = page_data(message, "")
     yield f"tables: {len(message.table_configs)} configured, {len(data['tables'])} after merging equal ones"
     lines = [
-        f"  {item['name']}: {item['features']} features, {' | '.join(item['segments']) or 'no segment'}, rates {item['learning_rates']}"
+        f"  {item['name']}: {item['features']} features, {' | '.join(item['segments']) or 'no segment'}, "
+        f"rates {item['learning_rates']}"
         for item in data["tables"]
     ]
     yield from _some(lines, everything)
@@ -93,7 +95,8 @@ def _model(model: LocatedModel, everything: bool) -> Iterator[str]:
     for name, info in payloads.get("save_slice_info", {}).items():
         yield f"  partition {name}: {json.dumps(info)}"
     for signature in proto.signature:
-        yield f"  signature {signature.name}: {dict(sorted(signature.inputs.items()))} -> {dict(sorted(signature.outputs.items()))}"
+        inputs, outputs = dict(sorted(signature.inputs.items())), dict(sorted(signature.outputs.items()))
+        yield f"  signature {signature.name}: {inputs} -> {outputs}"
     for output in proto.extra_output:
         yield f"  extra output {output.signature_name}: {dict(sorted(output.fetch_dict.items()))}"
 

@@ -1,4 +1,4 @@
-"""Is a dump file sound? Every part is looked at; nothing in it is executed. Kinds as in model_dump 7 and its golden files."""
+"""Is a dump file sound? Every part is looked at; nothing in it is executed. Rule: model_dump 7."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from monolith_ref.model_dump.schema import Descriptor, Field, Types
 
 __all__ = [
     "DEPTH_LIMIT",
@@ -36,15 +36,15 @@ LENGTH_LIMIT = 2**31 - 1
 NUMBER_LIMIT = 2**29
 
 _FIXED = {
-    FieldDescriptor.TYPE_DOUBLE: FIXED64,
-    FieldDescriptor.TYPE_FIXED64: FIXED64,
-    FieldDescriptor.TYPE_SFIXED64: FIXED64,
-    FieldDescriptor.TYPE_FLOAT: FIXED32,
-    FieldDescriptor.TYPE_FIXED32: FIXED32,
-    FieldDescriptor.TYPE_SFIXED32: FIXED32,
-    FieldDescriptor.TYPE_STRING: LENGTH,
-    FieldDescriptor.TYPE_BYTES: LENGTH,
-    FieldDescriptor.TYPE_MESSAGE: LENGTH,
+    Types.TYPE_DOUBLE: FIXED64,
+    Types.TYPE_FIXED64: FIXED64,
+    Types.TYPE_SFIXED64: FIXED64,
+    Types.TYPE_FLOAT: FIXED32,
+    Types.TYPE_FIXED32: FIXED32,
+    Types.TYPE_SFIXED32: FIXED32,
+    Types.TYPE_STRING: LENGTH,
+    Types.TYPE_BYTES: LENGTH,
+    Types.TYPE_MESSAGE: LENGTH,
 }
 
 
@@ -60,7 +60,7 @@ class WireFault(ValueError):
 
 
 class Record(NamedTuple):
-    """One record of a message body; ``start`` is its tag, ``body`` to ``end`` its value, all as offsets in the buffer."""
+    """One record of a message body; at ``start`` is its tag, from ``body`` to ``end`` its value (offsets)."""
 
     number: int
     wire_type: int
@@ -189,18 +189,18 @@ def _skip_group(buffer: bytes, at: int, end: int, number: int, depth: int) -> in
     raise WireFault(at, f"group {number} is cut off")
 
 
-def field_wire_type(field: FieldDescriptor) -> int:
+def field_wire_type(field: Field) -> int:
     """How one value of the field is written."""
     return _FIXED.get(field.type, VARINT)
 
 
-def is_map(field: FieldDescriptor) -> bool:
+def is_map(field: Field) -> bool:
     """Whether the field is a map."""
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
 @cache
-def _fields(descriptor: Descriptor) -> dict[int, tuple[FieldDescriptor, int, bool]]:
+def _fields(descriptor: Descriptor) -> dict[int, tuple[Field, int, bool]]:
     """Per field number the field, its wire type, and whether its values may be packed."""
     return {
         field.number: (field, field_wire_type(field), field.is_repeated and field_wire_type(field) != LENGTH)
@@ -208,7 +208,7 @@ def _fields(descriptor: Descriptor) -> dict[int, tuple[FieldDescriptor, int, boo
     }
 
 
-def known_field(descriptor: Descriptor, record: Record) -> FieldDescriptor | None:
+def known_field(descriptor: Descriptor, record: Record) -> Field | None:
     """The field that a record belongs to; None where its number or wire type is not the schema's."""
     found = _fields(descriptor).get(record.number)
     if found is None:
@@ -245,9 +245,9 @@ def _walk(buffer: bytes, start: int, end: int, descriptor: Descriptor, path: Seq
             label += f"[{counts.get(record.number, 0)}]"
             counts[record.number] = counts.get(record.number, 0) + 1
         where = [*path, label]
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
+        if field.type == Types.TYPE_MESSAGE:
             _walk(buffer, record.body, record.end, field.message_type, where, depth + 1)
-        elif field.type == FieldDescriptor.TYPE_STRING:
+        elif field.type == Types.TYPE_STRING:
             try:
                 buffer[record.body : record.end].decode("utf-8")
             except UnicodeDecodeError as error:
@@ -256,7 +256,7 @@ def _walk(buffer: bytes, start: int, end: int, descriptor: Descriptor, path: Seq
             _check_packed(buffer, record, field, ".".join(where))
 
 
-def _check_packed(buffer: bytes, record: Record, field: FieldDescriptor, path: str) -> None:
+def _check_packed(buffer: bytes, record: Record, field: Field, path: str) -> None:
     expected = field_wire_type(field)
     if expected == VARINT:
         at = record.body

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from monolith_protos import model_dump_pb2
 
 from monolith_ref.model_dump.findings import Finding
+from monolith_ref.model_dump.schema import Descriptor, Field
 from monolith_ref.model_dump.wire import Record, is_map, known_field, scan
 
 __all__ = ["wire_findings"]
@@ -21,7 +21,7 @@ def wire_findings(raw: bytes) -> Iterator[Finding]:
 
 
 def _body(raw: bytes, parts: list[Extent], descriptor: Descriptor, path: str) -> Iterator[Finding]:
-    fields: dict[int, tuple[FieldDescriptor, list[Record]]] = {}
+    fields: dict[int, tuple[Field, list[Record]]] = {}
     where = path or "."
     for start, end in parts:
         for record in scan(raw, start, end):

@@ -9,6 +9,8 @@ import typer
 
 __all__ = ["register"]
 
+DIRECTORY = typer.Argument(..., help="Dump files with expectations, recorder scenarios, damaged files, flips.")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``monolith-ref conform``."""
@@ -16,9 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dumps(
-    directory: Path = typer.Argument(
-        ..., help="Dump files with expectations, recorder scenarios, damaged files, flips."
-    ),
+    directory: Path = DIRECTORY,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Replay a directory of ModelDump files with what is expected of them; exit code 1 where something fails."""

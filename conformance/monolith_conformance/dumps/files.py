@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monolith_conformance.dumps.results import Table
 from monolith_protos import graph_pb2, model_dump_pb2
+
+from monolith_conformance.dumps.results import Table
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import Recorder, parse_dump, read_dump
 from monolith_ref.model_dump.canonical import canonical_bytes
 from monolith_ref.model_dump.graphs import OriginalSlicer, Slicer, parse_graph
 from monolith_ref.model_dump.jsonform import build, to_json
-from monolith_ref.model_dump.payloads import decode_payloads, input_references, located_models, receiver_references
 from monolith_ref.model_dump.literals import parse_literal
+from monolith_ref.model_dump.payloads import decode_payloads, input_references, located_models, receiver_references
 from monolith_ref.model_dump.plain import plain_message
 from monolith_ref.model_dump.verify import verify
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from monolith_protos import graph_pb2
+from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
 
-from monolith_ref.model_dump.plain import plain_message
 from monolith_ref import entry
 from monolith_ref.model_dump import Dataset, DumpWarning, ExportContext, Graph, Ragged, Recorder, Tensor
 from monolith_ref.model_dump.configs import TableRecord
+from monolith_ref.model_dump.plain import plain_message
 
 __all__ = ["Scenario", "expected", "replay_scenario"]
 
@@ -147,7 +148,7 @@ class Scenario:
         return out
 
     def _shown(self) -> dict[str, Any]:
-        """Of the seen arguments those that the file lists: name, threshold and expiry, or what is beyond the message."""
+        """Of the seen arguments those that the file lists: name, threshold, expiry, or what is beyond them."""
         if "bucket" in self.seen:
             return {key: self.seen[key] for key in ("feature_name", "bucket")}
         return {key: self.seen[key] for key in ("feature_name", "occurrence_threshold", "expire_time")}
@@ -261,7 +262,7 @@ class Scenario:
         self.recorder.table_configs = value
 
     def _table(self, item: Mapping[str, Any]) -> TableRecord:
-        config = entry.EmbeddingHashTableConfig()
+        config = EmbeddingHashTableConfig()
         for dim, initializer, optimizer in item["segments"]:
             made = [
                 getattr(entry, f"{initializer.capitalize()}Initializer")(),

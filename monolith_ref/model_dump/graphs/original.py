@@ -1,7 +1,7 @@
 """Slices as the original's helper makes them, in either revision, on a copy of the graph. Rule: model_dump 3.2 A, B.
 
-Cuts by node, follows colocation, drops devices, colocation, versions, variable handles and some of their readers. Errors are
-the exceptions of the original.
+Cuts by node, follows colocation, drops devices, colocation, versions, variable handles and some of their readers.
+Errors are the exceptions of the original.
 """
 
 from __future__ import annotations

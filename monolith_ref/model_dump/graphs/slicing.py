@@ -1,7 +1,7 @@
 """Cuts a sub-graph at tensors, and says what it needs from outside. Rule: model_dump 3.3, port-level rules.
 
-The given graph is never changed. A source ``node:k`` cuts one tensor, a bare ``node`` all outputs and control edges of it, and
-``^node`` its control edges; colocation pulls in nothing.
+The given graph is never changed. A source ``node:k`` cuts one tensor, a bare ``node`` all outputs and control edges of
+it, and ``^node`` its control edges; colocation pulls in nothing.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Slicer:
         Parameters
         ----------
         input_map : mapping of str to str
-            Each external input that a key names is replaced by the reference it is mapped to; a bare node maps all of its
-            ports and control edges to those of another node. The references need not be in this graph.
+            Each external input that a key names is replaced by the reference it is mapped to; a bare node maps all
+            of its ports and control edges to those of another node. The references need not be in this graph.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What the page draws: per mode features, tables (merged where configured alike), slices and heads, and how they are joined."""
+"""What the page draws: features, tables (merged where configured alike), slices, heads, and how they are joined."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from monolith_protos import model_dump_pb2
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.graphs import Slicer, parse_graph
 from monolith_ref.model_dump.payloads import read_features, split_heads, table_config
@@ -39,8 +40,8 @@ def _tables(message: model_dump_pb2.ModelDump) -> tuple[list[dict[str, Any]], di
     for item in message.table_configs:
         key = (item.table_config, tuple(item.learning_rates), tuple(item.extra_restore_names))
         groups.setdefault(key, []).append(item.name)
-    tables = []
-    table_of = {}
+    tables: list[dict[str, Any]] = []
+    table_of: dict[str, int] = {}
     for (config, rates, restore), names in groups.items():
         merged = hashlib.md5(",".join(sorted(names)).encode(), usedforsecurity=False).hexdigest()
         try:
@@ -102,8 +103,7 @@ def _mode(
 
 
 def _combiner(message: model_dump_pb2.FeatureCombiner) -> str:
-    named = message.DESCRIPTOR.fields_by_name["combiner"].enum_type.values_by_number.get(message.combiner)
-    text = str(message.combiner) if named is None else named.name
+    text = str(plain_message(message).get("combiner", "ReduceSum"))
     return f"{text}({message.max_seq_length})" if message.max_seq_length else text
 
 

@@ -7,6 +7,7 @@ import json
 from importlib.resources import files
 
 from monolith_protos import model_dump_pb2
+
 from monolith_ref.model_dump.page.data import page_data
 
 __all__ = ["render_page"]

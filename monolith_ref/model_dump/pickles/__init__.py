@@ -1,7 +1,7 @@
-"""Pickles as inert data: read by an interpreter of our own, written from an allow-list, never executed. Rule: model_dump 1.4.
+"""Pickles as inert data: read by an interpreter of our own, written from an allow-list. Rule: model_dump 1.4.
 
-Python's own pickle module is not used anywhere: decoding builds plain values and :class:`Inert` stand-ins, imports nothing
-and calls nothing.
+Python's own pickle module is not used anywhere: decoding builds plain values and :class:`Inert` stand-ins, imports
+nothing and calls nothing.
 """
 
 from monolith_ref.model_dump.pickles.opcodes import Operation, assemble, disassemble

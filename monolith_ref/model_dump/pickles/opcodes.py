@@ -17,8 +17,8 @@ CODES: dict[int, tuple[str, str]] = {}
 _TABLE = """
 ( MARK -; . STOP -; 0 POP -; 1 POP_MARK -; 2 DUP -; F FLOAT line; I INT line; J BININT i4; K BININT1 u1; L LONG line
 M BININT2 u2; N NONE -; P PERSID line; Q BINPERSID -; R REDUCE -; S STRING line; T BINSTRING l4; U SHORT_BINSTRING l1
-V UNICODE line; X BINUNICODE t4; a APPEND -; b BUILD -; c GLOBAL lines; d DICT -; } EMPTY_DICT -; e APPENDS -; g GET line
-h BINGET u1; i INST lines; j LONG_BINGET u4; l LIST -; ] EMPTY_LIST -; o OBJ -; p PUT line; q BINPUT u1
+V UNICODE line; X BINUNICODE t4; a APPEND -; b BUILD -; c GLOBAL lines; d DICT -; } EMPTY_DICT -; e APPENDS -
+g GET line; h BINGET u1; i INST lines; j LONG_BINGET u4; l LIST -; ] EMPTY_LIST -; o OBJ -; p PUT line; q BINPUT u1
 r LONG_BINPUT u4; s SETITEM -; t TUPLE -; ) EMPTY_TUPLE -; u SETITEMS -; G BINFLOAT f8
 80 PROTO u1; 81 NEWOBJ -; 82 EXT1 u1; 83 EXT2 u2; 84 EXT4 i4; 85 TUPLE1 -; 86 TUPLE2 -; 87 TUPLE3 -; 88 NEWTRUE -
 89 NEWFALSE -; 8a LONG1 n1; 8b LONG4 n4; B BINBYTES b4; C SHORT_BINBYTES b1; 8c SHORT_BINUNICODE t1; 8d BINUNICODE8 t8
@@ -169,7 +169,7 @@ def _encode(kind: str, argument: Any) -> bytes:
     if kind in _FIXED:
         return struct.pack(_FIXED[kind], argument)
     if kind in ("line", "lines"):
-        return argument.encode("latin-1") + b"\n"
+        return bytes(argument.encode("latin-1")) + b"\n"
     if isinstance(argument, dict):
         argument = base64.b64decode(argument["base64"], validate=True)
     if kind[0] == "t":
@@ -181,4 +181,4 @@ def _encode(kind: str, argument: Any) -> bytes:
         body = argument.encode("latin-1")
     else:
         body = argument
-    return struct.pack(_LENGTHS[kind[1]], len(body)) + body
+    return struct.pack(_LENGTHS[kind[1]], len(body)) + bytes(body)

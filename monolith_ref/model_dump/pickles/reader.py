@@ -83,8 +83,8 @@ def read_pickle(data: bytes, allowed: Callable[[str, str], bool] = is_parameter_
     Raises
     ------
     DumpError
-        ``forbidden_global`` for any other name, ``malformed_pickle`` for everything else (persistent ids, extensions and
-        buffers among it), with the offset in ``data``.
+        ``forbidden_global`` for any other name, ``malformed_pickle`` for everything else (persistent ids, extensions
+        and buffers among it), with the offset in ``data``.
     """
     if len(data) > SIZE_LIMIT:
         raise DumpError(f"a pickle of {len(data)} bytes (at most {SIZE_LIMIT})", kind="malformed_pickle")

@@ -20,8 +20,8 @@ def write_pickle(value: Any) -> bytes:
     Parameters
     ----------
     value
-        None, bool, int, float, str, bytes, list, tuple, dict, set or :class:`Inert`, nested at most 100 deep. An ``Inert`` must
-        name one of the parameter classes or an optimizer of TensorFlow or Keras.
+        None, bool, int, float, str, bytes, list, tuple, dict, set or :class:`Inert`, nested at most 100 deep. An
+        ``Inert`` must name one of the parameter classes or an optimizer of TensorFlow or Keras.
 
     Raises
     ------

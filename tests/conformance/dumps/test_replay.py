@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from monolith_conformance.dumps.replay import run_dumps
 from monolith_conformance.dumps.scenarios import Scenario, expected
+
 from monolith_ref.cli.app import run
 from monolith_ref.errors import DumpError
 from tests.monolith_ref.model_dump.support import GOLDEN

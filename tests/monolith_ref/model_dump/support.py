@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
-from monolith_protos import model_dump_pb2
 from monolith_ref.model_dump.wire import encode_tag, encode_varint, is_map
 
 GOLDEN = Path(str(files("monolith_conformance") / "golden" / "model_dump"))
@@ -49,7 +47,7 @@ def unknown_records(draw: st.DrawFn) -> bytes:
     return out
 
 
-def scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+def scalars(field: Any) -> st.SearchStrategy[Any]:
     """Values of a field that is no message."""
     if field.enum_type is not None:
         return st.sampled_from([value.number for value in field.enum_type.values])
@@ -76,10 +74,11 @@ def filled(draw: st.DrawFn, kind: type[Message], depth: int = 3) -> Message:
 
 
 def _fill(draw: st.DrawFn, message: Message, depth: int) -> None:
-    descriptor: Descriptor = message.DESCRIPTOR
+    descriptor: Any = message.DESCRIPTOR
     if not descriptor.fields:
         return
     chosen = draw(st.lists(st.sampled_from(list(descriptor.fields)), max_size=4, unique_by=lambda field: field.number))
+    field: Any
     for field in chosen:
         target = getattr(message, field.name)
         if is_map(field):
@@ -102,18 +101,3 @@ def _fill(draw: st.DrawFn, message: Message, depth: int) -> None:
         else:
             setattr(message, field.name, draw(scalars(field)))
     message.MergeFromString(draw(unknown_records()))
-
-
-def dump_bytes(message: Message) -> bytes:
-    """A file around a generated message: map order is the runtime's own."""
-    return message.SerializeToString()
-
-
-def bits(value: float) -> int:
-    """A float32's pattern."""
-    return int(struct.unpack("<I", struct.pack("<f", value))[0])
-
-
-def sound_message() -> model_dump_pb2.ModelDump:
-    """A small message that verifies."""
-    return model_dump_pb2.ModelDump.FromString(golden("train_only_local.pb"))

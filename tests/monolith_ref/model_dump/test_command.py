@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-
 from monolith_protos import graph_pb2
+
 from monolith_ref.cli.app import run
 from monolith_ref.model_dump import parse_dump
 from monolith_ref.model_dump.page import page_data, render_page

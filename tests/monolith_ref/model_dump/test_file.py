@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from monolith_protos import model_dump_pb2
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import Dump, parse_dump, read_dump
 from monolith_ref.model_dump.canonical import canonical_bytes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from monolith_protos import graph_pb2
+
 from monolith_ref.errors import ConfigError, DumpError
 from monolith_ref.model_dump.graphs import GraphIndex, OriginalSlicer, Slicer, parse_graph
 

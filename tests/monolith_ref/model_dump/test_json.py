@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from monolith_protos import graph_pb2, hash_table_pb2, model_dump_pb2
+
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import parse_dump
 from monolith_ref.model_dump.canonical import canonical_bytes
@@ -65,10 +66,8 @@ def _rearrange(draw: st.DrawFn, body: bytes, depth: int) -> bytes:
             out += body[record.start : record.end]
             continue
         if depth and record.number in (1, 2, 3) and len(content) > 20 and draw(st.booleans()):
-            try:
+            with contextlib.suppress(ValueError):
                 content = _rearrange(draw, content, depth - 1)
-            except ValueError:
-                pass
         length = encode_varint(len(content))
         if draw(st.booleans()):
             length = length[:-1] + bytes([length[-1] | 0x80]) + b"\x80\x00"
