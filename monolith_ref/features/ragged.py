@@ -63,14 +63,15 @@ class Ragged:
 
     def checked(self, name: str = "ragged") -> Ragged:
         """This batch if it is well formed; DtypeError or ShapeError (naming ``name``) else."""
-        for part, array in (("values", self.values), ("row_splits", self.row_splits)):
+        values, splits = self.values, self.row_splits
+        for part, array in (("values", values), ("row_splits", splits)):
             if array.dtype != np.int64:
                 raise DtypeError(f"{name}: {part} must be int64, not {array.dtype}")
             if array.ndim != 1:
                 raise ShapeError(f"{name}: {part} must have one dimension, not {array.ndim}")
-        splits = self.row_splits
-        if len(splits) == 0 or splits[0] != 0 or splits[-1] != len(self.values) or np.any(np.diff(splits) < 0):
-            raise ShapeError(f"{name}: row_splits must ascend from 0 to {len(self.values)}, the number of values")
+        ascending = len(splits) > 0 and splits[0] == 0 and splits[-1] == len(values)
+        if not ascending or (splits[1:] < splits[:-1]).any():
+            raise ShapeError(f"{name}: row_splits must ascend from 0 to {len(values)}, the number of values")
         return self
 
 

@@ -192,9 +192,14 @@ class Engine:
     # The step.
 
     def step(self, batch: Batch) -> StepResult:
-        """One synchronous step with this rank's rows (all ranks call it together)."""
+        """One synchronous step with this rank's rows (all ranks call it together).
+
+        DtypeError, ShapeError or UnknownNameError for a batch that is not well formed or lacks an input; nothing has
+        changed then.
+        """
         clock, sent_before = self._clock, self._sent()
         clock.seconds = {}
+        batch.checked()
         for observer in self.observers:
             observer.on_batch(self.global_step, batch)
         forward = self._forward(batch)

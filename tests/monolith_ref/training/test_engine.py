@@ -438,6 +438,21 @@ def test_batches_that_do_not_fit_are_named() -> None:
         engine.step(Batch({"first": b.ragged["first"], "second": b.ragged["second"]}, b.dense, 4))
     with pytest.raises(ShapeError, match="label"):
         engine.step(Batch(b.ragged, {"label": np.zeros((4, 2), np.float32)}, 4))
+    broken = Ragged(b.ragged["first"].values, np.array([0, 9, 2, 3, 4]))
+    with pytest.raises(ShapeError, match="first: row_splits"):
+        engine.step(Batch({**b.ragged, "first": broken}, b.dense, 4))
+    assert engine.global_step == 0
+
+
+def test_a_rank_without_rows_joins_an_exact_step() -> None:
+    engine = Engine(Task(), reduction="exact")
+    engine.step(batch(0, 6))
+    before = engine.variables
+    empty = batch(0, 0)
+    result = engine.step(Batch(empty.ragged, empty.dense, 0, global_rows=5))
+    assert result.loss == 0
+    for name, value in engine.variables.items():
+        same(value, before[name])
 
 
 def test_parameters_are_a_tree_with_fixed_names() -> None:
