@@ -46,7 +46,7 @@ def example(**columns: list[str] | list[int] | list[float]) -> bytes:
             feature.int64_list.value.extend(v for v in values if isinstance(v, int))
         else:
             feature.float_list.value.extend(values)  # type: ignore[arg-type]
-    return frame(message.SerializeToString())
+    return frame(message.SerializeToString(deterministic=True))
 
 
 def read(path: Path, input_map: InputMap = MAP) -> LogSource:
@@ -291,6 +291,7 @@ def test_malformed_files(write: Write, name: str, content: str | bytes, message:
         ("a.txt", "", "must end in"),
         ("a.tfrecord.gz", b"", "must end in"),
     ],
+    ids=map(str, range(6)),
 )
 def test_inputs_that_do_not_fit_the_map(write: Write, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
