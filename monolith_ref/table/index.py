@@ -80,9 +80,15 @@ class RowIndex:
         reused = min(new, len(self.free))
         fresh = np.arange(self.next_row, self.next_row + new - reused, dtype=np.int32)
         numbers = np.concatenate([self.free[:reused], fresh]) if reused else fresh
+        try:
+            self._ensure(self.next_row + new - reused)
+        except BaseException:
+            # No room for the rows: the index must not know their ids.
+            fresh_ids = np.ascontiguousarray(target.to_host(ids)[target.to_host(positions)[:new]])
+            target.lookup.erase(self.index, target.asarray(fresh_ids), self._found.take(new))
+            raise
         self.free = self.free[reused:]
         self.next_row += new - reused
-        self._ensure(self.next_row)
         return rows, numbers
 
     def _check_room(self, ids: Any) -> None:

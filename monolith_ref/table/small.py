@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monolith_kernels.target import Target
+from monolith_kernels.target import target as make_target
 from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
 
 from monolith_ref.entry import (
@@ -43,7 +44,7 @@ def make_test_hash_table(
     quirks: str | Quirks | None = None,
     scope: NameScope | None = None,
 ) -> HashTable:
-    """A table of one segment for tests: zeros, fp32, sgd or default adagrad."""
+    """A table of one segment for tests: zeros, fp32, sgd or default adagrad; ``use_gpu`` puts it on CUDA."""
     optimizer = AdagradOptimizer() if use_adagrad else SgdOptimizer()
     message = EmbeddingHashTableConfig()
     segment = CombineAsSegment(dim_size, ZerosInitializer(), optimizer, Fp32Compressor())
@@ -61,7 +62,7 @@ def make_test_hash_table(
         hash_filter,
         suffix,
         sync_client,
-        target=target,
+        target=make_target("cuda") if use_gpu and target is None else target,
         quirks=quirks,
         scope=names,
     )

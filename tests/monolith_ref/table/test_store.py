@@ -107,6 +107,27 @@ def test_poisoned_padding_never_gets_out() -> None:
     assert np.isfinite(out).all()
 
 
+def test_a_batch_that_finds_no_room_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = store(adagrad(2))
+    ids = np.arange(6, dtype=np.int64)
+    rows.assign(rows.find_or_insert(ids), np.arange(12, dtype=np.float32), 3)
+    rows.erase(ids[2:3])
+    before = rows.export()
+
+    def full(count: int) -> None:
+        raise MemoryError(f"{count} rows")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows._storage, "ensure", full)
+        with pytest.raises(MemoryError, match="7 rows"):
+            rows.find_or_insert(np.array([1, 70, 71, 70], np.int64))
+    after = rows.export()
+    assert after.ids.tolist() == before.ids.tolist()
+    assert after.weights.tobytes() == before.weights.tobytes()
+    assert rows.free.tolist() == [2]
+    assert rows.find_or_insert(np.array([1, 70, 71, 70], np.int64)).tolist() == [1, 2, 6, 2]
+
+
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_no_bit(threads: int) -> None:
     alone, together = (store(part(4, AdagradOptimizer(), RandomUniformInitializer()), threads=n) for n in (1, threads))
