@@ -110,6 +110,13 @@ def test_layers(seed: int, batch: int, inner: int, outer: int, special: float) -
     checks_dense.check_layers(target("cuda"), seed, batch, inner, outer, special)
 
 
+def test_products_over_several_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    from monolith_kernels.cuda import _matmul
+
+    monkeypatch.setattr(_matmul, "TILE", 2)
+    checks_dense.check_layers(target("cuda"), 5, 3, 5, 3, 0.05)
+
+
 @given(seeds, st.sampled_from([0, 1, 6]), st.integers(1, 3), st.integers(1, 3), special_shares)
 @few_examples
 def test_exact_gradients(seed: int, batch: int, inner: int, outer: int, special: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from monolith_kernels import ptx
 
@@ -49,7 +51,7 @@ def test_what_a_kernel_means_is_allowed() -> None:
 
 
 @pytest.fixture(scope="module")
-def chosen() -> list[object]:
+def chosen() -> list[Any]:
     pytest.importorskip("numba_cuda", reason="the CUDA compiler is an extra")
     ptx.load_kernels()
     from monolith_kernels.cuda.signatures import variants
@@ -57,31 +59,31 @@ def chosen() -> list[object]:
     return list(variants())
 
 
-def test_every_kernel_has_types_and_its_own_label(chosen: list[object]) -> None:
+def test_every_kernel_has_types_and_its_own_label(chosen: list[Any]) -> None:
     from monolith_kernels.cuda.launch import KERNELS
 
-    labels = [variant.label for variant in chosen]  # type: ignore[attr-defined]
+    labels = [variant.label for variant in chosen]
     assert len(set(labels)) == len(labels)
-    assert {id(kernel) for kernel in KERNELS} == {id(variant.kernel) for variant in chosen}  # type: ignore[attr-defined]
+    assert {id(kernel) for kernel in KERNELS} == {id(variant.kernel) for variant in chosen}
 
 
-def test_some_kernels_compile_and_assemble(chosen: list[object]) -> None:
+def test_some_kernels_compile_and_assemble(chosen: list[Any]) -> None:
     wanted = ("optimize._update ieee adagrad", "_rows.copy_rows_by_four", "_index.claim", "_segment.roots_of_squares")
-    some = [variant for variant in chosen if variant.label.startswith(wanted)]  # type: ignore[attr-defined]
-    texts, failed = ptx.compile_all(some)  # type: ignore[arg-type]
+    some = [variant for variant in chosen if variant.label.startswith(wanted)]
+    texts, failed = ptx.compile_all(some)
     assert failed == []
     assembler = ptx.find_assembler()
     for variant in some:
-        text = texts[variant.label]  # type: ignore[attr-defined]
-        assert ptx.violations_of(variant, text) == []  # type: ignore[arg-type]
+        text = texts[variant.label]
+        assert ptx.violations_of(variant, text) == []
         used = ptx.assemble(text, "sm_90", assembler)
         assert used.spilled == 0
         assert 0 < used.registers <= 64
 
 
-def test_the_profiles_differ_where_they_should(chosen: list[object]) -> None:
-    some = [variant for variant in chosen if variant.label == "_segment.roots_of_squares avx"]  # type: ignore[attr-defined]
-    texts, _ = ptx.compile_all(some)  # type: ignore[arg-type]
+def test_the_profiles_differ_where_they_should(chosen: list[Any]) -> None:
+    some = [variant for variant in chosen if variant.label == "_segment.roots_of_squares avx"]
+    texts, _ = ptx.compile_all(some)
     (text,) = texts.values()
     assert "fma.rn.f32" in text
     assert any("fused" in words for words in ptx.violations(text))

@@ -62,6 +62,11 @@ def test_minus_zero_becomes_plus_zero_when_pooled_and_stays_when_copied() -> Non
     total = np.empty(2, np.float32)
     segment.gradient_sums(minus.reshape(1, 2), 0, 2, one, zero, nothing, np.zeros(1, np.int64), total, 0)
     assert not np.signbit(total).any()
+    for dim in (8, 15, 16):  # several slots side by side: vectors may be stored whole
+        grad, places = np.full((5, dim), -0.0, np.float32), np.arange(5) * dim
+        total = np.empty(5 * dim + 8, np.float32)
+        segment.gradient_sums(grad, 0, dim, np.arange(6), np.arange(5, dtype=np.int32), nothing, places, total, 0)
+        assert not np.signbit(total[: 5 * dim]).any()
     copied = np.empty(2, np.float32)
     segment.sum_gradient(minus.reshape(1, 2), 0, 2, one, copied, 2)
     assert np.signbit(copied).all()
