@@ -11,21 +11,29 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
 from monolith_ref.model_dump.canonical import canonical_bytes
 from monolith_ref.model_dump.parsing import parse_whole_entries
-from monolith_ref.model_dump.schema import Descriptor, Field, Types
+from monolith_ref.model_dump.record_names import (
+    ENTRY,
+    Departure,
+    Entry,
+    Named,
+    Value,
+    below_path,
+    canonical_records,
+    name_records,
+)
+from monolith_ref.model_dump.schema import Descriptor, Field
 from monolith_ref.model_dump.wire import (
     LENGTH,
     Record,
     WireFault,
     encode_varint,
     field_wire_type,
-    is_map,
     known_field,
     read_varint,
     scan,
@@ -33,102 +41,7 @@ from monolith_ref.model_dump.wire import (
 
 __all__ = ["Departure", "Groups", "apply_departures", "find_departures", "group_departures"]
 
-
-@dataclass(frozen=True)
-class Departure:
-    """One record (or a run of ``count``) of a body that is not canonical."""
-
-    path: str
-    part: str
-    offset: int
-    hex: str
-    count: int = 1
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in a document."""
-        out: dict[str, Any] = {"path": self.path, "part": self.part, "offset": self.offset, "hex": self.hex}
-        return out if self.count == 1 else {**out, "count": self.count}
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A map entry, which is a message on the wire only."""
-
-    key: Any
-    value: Any
-
-
-ENTRY = "(entry)"
-Value = Message | _Entry
 Normal = Callable[[Message], Any]
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A record of a canonical body: its name, and the value of a message inside of it."""
-
-    part: str
-    record: Record
-    field: Field | None
-    child: Value | None
-
-
-def _name_records(
-    buffer: bytes, records: Iterable[Record], descriptor: Descriptor
-) -> Iterable[tuple[str, Record, Field | None]]:
-    """Records with their names; a map entry is named by its key, repeated records by their place."""
-    counts: dict[int, int] = {}
-    for record in records:
-        field = known_field(descriptor, record)
-        number = -1 if field is None else record.number
-        place = counts.get(number, 0)
-        counts[number] = place + 1
-        if field is None:
-            yield f"?[{place}]", record, None
-        elif is_map(field):
-            yield f"{field.name}{{{_entry_key(buffer, record, field)}}}", record, field
-        elif field.is_repeated:
-            yield f"{field.name}[{place}]", record, field
-        else:
-            yield field.name, record, field
-
-
-def _entry_key(buffer: bytes, record: Record, field: Field) -> str:
-    key_field = field.message_type.fields_by_name["key"]
-    key: Any = "" if key_field.type == Types.TYPE_STRING else 0
-    for part in scan(buffer, record.body, record.end):
-        if part.number == 1 and part.wire_type == field_wire_type(key_field):
-            if part.wire_type == LENGTH:
-                key = buffer[part.body : part.end].decode("utf-8", "replace")
-            else:
-                key = read_varint(buffer, part.body, part.end)[0] & 0xFFFFFFFF
-    return str(key)
-
-
-def _canonical_records(body: bytes, value: Value, descriptor: Descriptor) -> list[_Named]:
-    out = []
-    for part, record, field in _name_records(body, scan(body, 0, len(body)), descriptor):
-        child: Value | None = None
-        if field is not None and field.message_type is not None:
-            child = _child(value, field, part)
-        out.append(_Named(part, record, field, child))
-    return out
-
-
-def _child(value: Value, field: Field, part: str) -> Value:
-    if isinstance(value, _Entry):
-        found: Value = value.value
-        return found
-    container = getattr(value, field.name)
-    if is_map(field):
-        text = part[len(field.name) + 1 : -1]
-        key: Any = text if field.message_type.fields_by_name["key"].type == Types.TYPE_STRING else int(text)
-        return _Entry(key, container[key])
-    if field.is_repeated:
-        item: Value = container[int(part[len(field.name) + 1 : -1])]
-        return item
-    single: Value = container
-    return single
 
 
 # Finding -------------------------------------------------------------------------------------------------------------
@@ -154,13 +67,13 @@ def _find(
 ) -> None:
     if raw[start:end] == body:
         return
-    canonical = _canonical_records(body, value, descriptor)
+    canonical = canonical_records(body, value, descriptor)
     places = {item.part: place for place, item in enumerate(canonical)}
-    found = list(_name_records(raw, scan(raw, start, end), descriptor))
+    found = list(name_records(raw, scan(raw, start, end), descriptor))
     last = {part: place for place, (part, _, _) in enumerate(found)}
     unpacked = _unpacked_fields(raw, found, body, canonical)
     listing: list[tuple[int, Departure]] = []
-    inner: list[tuple[Record, _Named]] = []
+    inner: list[tuple[Record, Named]] = []
     for place, (part, record, field) in enumerate(found):
         target = places.get(part)
         head = raw[record.start : record.body]
@@ -183,16 +96,8 @@ def _find(
         assert named.field is not None
         assert named.child is not None
         content = body[named.record.body : named.record.end]
-        below = _below(path, value, named)
+        below = below_path(path, value, named)
         _find(raw, record.body, record.end, content, named.child, named.field.message_type, below, base, out)
-
-
-def _below(path: str, value: Value, named: _Named) -> str:
-    """The path of a message in a body: an entry's own records go by ``<entry>(entry)``, its value by ``<entry>``."""
-    if isinstance(value, _Entry):
-        return path.removesuffix(ENTRY)
-    below = f"{path}.{named.part}" if path else named.part
-    return f"{below}{ENTRY}" if isinstance(named.child, _Entry) else below
 
 
 def _times(found: list[tuple[str, Record, Field | None]], part: str) -> int:
@@ -208,7 +113,7 @@ def _unpacked_fields(
     raw: bytes,
     found: list[tuple[str, Record, Field | None]],
     body: bytes,
-    canonical: list[_Named],
+    canonical: list[Named],
 ) -> set[int]:
     """Repeated numbers that are cut into other records than the canonical ones, or written otherwise."""
     theirs: dict[int, list[bytes]] = {}
@@ -222,7 +127,7 @@ def _unpacked_fields(
     return {number for number, contents in theirs.items() if ours.get(number) != contents}
 
 
-def _same_content(raw: bytes, record: Record, body: bytes, named: _Named) -> bool:
+def _same_content(raw: bytes, record: Record, body: bytes, named: Named) -> bool:
     """Whether the message holds the content of a record; the inside of messages is looked at later."""
     if record.wire_type != named.record.wire_type:
         return False
@@ -231,7 +136,7 @@ def _same_content(raw: bytes, record: Record, body: bytes, named: _Named) -> boo
     return raw[record.body : record.end] == body[named.record.body : named.record.end]
 
 
-def _head(body: bytes, named: _Named) -> str:
+def _head(body: bytes, named: Named) -> str:
     record = named.record
     whole = record.wire_type != LENGTH or record.end == record.body
     return body[record.start : record.end if whole else record.body].hex()
@@ -243,7 +148,7 @@ def _tag_of(hex_text: str, wire_type: int) -> bytes:
     return data[: read_varint(data, 0, len(data), 5)[1]] if wire_type == LENGTH else data
 
 
-def _plain_head(entry: Departure, named: _Named, body: bytes) -> bool:
+def _plain_head(entry: Departure, named: Named, body: bytes) -> bool:
     """Whether a head is the canonical one, but for a length that follows from the content."""
     mine = _head(body, named)
     if entry.hex == mine:
@@ -258,13 +163,13 @@ def _plain_head(entry: Departure, named: _Named, body: bytes) -> bool:
     return data[len(tag) :] == encode_varint(length)
 
 
-def _is_canonical(listing: list[tuple[int, Departure]], canonical: list[_Named], body: bytes) -> bool:
+def _is_canonical(listing: list[tuple[int, Departure]], canonical: list[Named], body: bytes) -> bool:
     if [target for target, _ in listing] != list(range(len(canonical))):
         return False
     return all(_plain_head(entry, canonical[target], body) for target, entry in listing)
 
 
-def _runs(listing: list[tuple[int, Departure]], canonical: list[_Named], body: bytes) -> Iterable[Departure]:
+def _runs(listing: list[tuple[int, Departure]], canonical: list[Named], body: bytes) -> Iterable[Departure]:
     """The listing with canonical stretches taken together."""
     place = 0
     while place < len(listing):
@@ -329,13 +234,13 @@ def _apply(
     groups: Groups,
     normal: Normal,
 ) -> bytes:
-    canonical = _canonical_records(body, value, descriptor)
+    canonical = canonical_records(body, value, descriptor)
     contents = []
     for named in canonical:
         content = body[named.record.body : named.record.end]
         if named.child is not None:
             assert named.field is not None
-            below = _below(path, value, named)
+            below = below_path(path, value, named)
             if groups.touch(below):
                 content = _apply(content, named.child, named.field.message_type, below, groups, normal)
         contents.append(content)
@@ -347,7 +252,7 @@ def _apply(
     return departed if _reads_as(departed, plain, value, descriptor, normal) else plain
 
 
-def _record(body: bytes, named: _Named, content: bytes, head: bytes = b"") -> bytes:
+def _record(body: bytes, named: Named, content: bytes, head: bytes = b"") -> bytes:
     """One record with its canonical head, or with a given one whose length is corrected."""
     record = named.record
     if record.wire_type != LENGTH:
@@ -360,7 +265,7 @@ def _record(body: bytes, named: _Named, content: bytes, head: bytes = b"") -> by
     return given[:tag_end] + encode_varint(len(content)) + content
 
 
-def _listed(body: bytes, canonical: list[_Named], contents: list[bytes], listed: list[Departure]) -> bytes:
+def _listed(body: bytes, canonical: list[Named], contents: list[bytes], listed: list[Departure]) -> bytes:
     places = {item.part: place for place, item in enumerate(canonical)}
     written: set[int] = set()
     covered: set[int] = set()
@@ -399,7 +304,7 @@ def _is_head(data: bytes) -> bool:
 
 
 def _reads_as(departed: bytes, plain: bytes, value: Value, descriptor: Descriptor, normal: Normal) -> bool:
-    if isinstance(value, _Entry):
+    if isinstance(value, Entry):
         # An entry is read inside of a map; as a body of its own its two records tell.
         return _entry_values(departed, descriptor) == _entry_values(plain, descriptor)
     try:

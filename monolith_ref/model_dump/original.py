@@ -24,6 +24,7 @@ from monolith_ref.model_dump.graphs import Slicer, parse_graph
 from monolith_ref.model_dump.literals import write_literal
 from monolith_ref.model_dump.notices import warn
 from monolith_ref.model_dump.optimizers import optimizer_object
+from monolith_ref.model_dump.original_fields import add_heads, add_output, try_set
 from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.pickles import write_pickle
 from monolith_ref.model_dump.recorder import Recorder
@@ -81,7 +82,7 @@ class OriginalRecorder(Recorder):
                         continue
                     if name == "feature_name" and isinstance(value, int):
                         value = self._name_of_slot(value)
-                    _try_set(column, name, value)
+                    try_set(column, name, value)
             return function(*args, **kwargs)
 
         return cast(F, wraper)
@@ -99,7 +100,7 @@ class OriginalRecorder(Recorder):
             for name, value in [*self._positional(function, args), *kwargs.items()]:
                 if value is None:
                     continue
-                _try_set(record, name, repr(value) if name == "features" else value)
+                try_set(record, name, repr(value) if name == "features" else value)
             result = function(*args, **kwargs)
             items = result if isinstance(result, list | tuple) else [result]
             record.output_tensor_names.extend(item.name for item in items)
@@ -196,7 +197,7 @@ class OriginalRecorder(Recorder):
         graph = self.graph
         record = graph.record
         message = record.model_fn
-        self._add_heads(message, label, loss, pred, head_name, is_classification)
+        add_heads(message, label, loss, pred, head_name, is_classification)
         message.summary.extend(item.node if isinstance(item, Tensor) else str(item) for item in graph.summaries)
         last: Any = None
         columns = {column.feature_name for column in record.features}
@@ -206,7 +207,7 @@ class OriginalRecorder(Recorder):
         for last in graph.losses:
             message.extra_losses.append(last.name)
         for name, output in graph.export_outputs.items():
-            self._add_output(record.extra_output.add(signature_name=name), output, last)
+            add_output(record.extra_output.add(signature_name=name), output, last)
         if graph.training_hooks:
             hooks = graph.training_hooks
             kinds = [cls.__name__ for cls in type(hooks[0]).__mro__]
@@ -219,47 +220,6 @@ class OriginalRecorder(Recorder):
             record.params = self.get_params_bytes(model) or b""
         self._note(dict(features), label, loss, pred, graph.losses, graph.export_outputs, graph.summaries)
         self._store("train" if mode == "train" else "infer", mode, graph)
-
-    @staticmethod
-    def _add_heads(
-        message: model_dump_pb2.ModelFn, label: Any, loss: Any, pred: Any, head_name: Any, is_classification: Any
-    ) -> None:
-        if label is not None:
-            labels = (
-                label.values() if isinstance(label, dict) else label if isinstance(label, list | tuple) else [label]
-            )
-            message.label.extend("" if item is None else item.name for item in labels)
-        if loss is not None:
-            message.loss = loss.name
-        if isinstance(pred, dict):
-            for item in pred.values():
-                message.predict.append(item.name)
-        elif isinstance(pred, list | tuple):
-            message.predict.extend(item.name for item in pred if item is not None)
-        else:
-            message.predict.append(pred.name)
-        if head_name is not None:
-            message.head_name.extend([head_name] if isinstance(head_name, str) else head_name)
-        else:
-            for item in (label, pred):
-                if isinstance(item, dict):
-                    message.head_name.extend(item)
-        if is_classification is not None:
-            assert isinstance(is_classification, bool | list)
-            flags = is_classification if isinstance(is_classification, list) else [is_classification]
-            message.classification.extend(flags)
-
-    @staticmethod
-    def _add_output(message: model_dump_pb2.ExtraOutput, output: Any, last: Any) -> None:
-        tensors = getattr(output, "outputs", output)
-        if isinstance(tensors, Mapping):
-            for key, tensor in tensors.items():
-                message.fetch_dict[key] = tensor.name
-        elif last is None:
-            raise UnboundLocalError("local variable 'ts' referenced before assignment")
-        else:
-            # The defect: not the tensor that was given but the last one that was looked at.
-            message.fetch_dict[last.name] = last.name
 
     def parse_input_fn_result(self, result: Any) -> tuple[Any, Any, list[Any]]:
         """Records first and checks then; a missing initializer goes unnoticed."""
@@ -442,19 +402,6 @@ class OriginalRecorder(Recorder):
                 slot = self._invented_slots.setdefault(name, len(self._invented_slots) + 1)
             out[slot] = getattr(column, field)
         return out
-
-
-def _try_set(message: Any, name: str, value: Any) -> None:
-    """Set a field, or warn."""
-    try:
-        if name in ("initializer", "optimizer", "compressor"):
-            part = value.as_proto()
-            getattr(message, name).ParseFromString(part.SerializeToString())
-            getattr(message, name).SetInParent()
-        else:
-            setattr(message, name, value)
-    except (AttributeError, TypeError, ValueError) as error:
-        warn("unrecorded_argument", f"{name} is not in proto, {error}", stacklevel=4)
 
 
 def _parse_strictly(data: bytes) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from monolith_conformance.dumps.damaged import replay_corrupted, replay_flips
 from monolith_conformance.dumps.files import replay_file
+from monolith_conformance.dumps.recorder_cases import replay_scenario
 from monolith_conformance.dumps.results import Table
-from monolith_conformance.dumps.scenarios import replay_scenario
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import read_dump
 

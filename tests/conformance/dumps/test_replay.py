@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from monolith_conformance.dumps.recorder_cases import expected
 from monolith_conformance.dumps.replay import run_dumps
-from monolith_conformance.dumps.scenarios import Scenario, expected
+from monolith_conformance.dumps.scenarios import Scenario
 
 from monolith_ref.cli.app import run
 from monolith_ref.errors import DumpError
