@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from monolith_kernels.target import target as make_target
 
+from monolith_ref import __version__
 from monolith_ref.errors import ConfigError
 from monolith_ref.quirks import as_quirks
+from monolith_ref.sync.agreement import check_agreement
 from monolith_ref.sync.communicator import Communicator
 from monolith_ref.sync.launch import make_communicator
 from monolith_ref.training.config import DistributedCpuTrainingConfig, options_of
@@ -32,6 +34,12 @@ def distributed_sync_train(
 
     Every rank calls it. ``settings`` None: resolved from the environment over the fields of ``config`` and the task's
     parameters. ``communicator`` None: the launcher's. Save, export and compare with the engine that is returned.
+
+    Raises
+    ------
+    ConfigError
+        Before the first step, on every rank, where ranks differ in settings, tables, variables or version; where the
+        configuration contradicts the launcher; where a setting is malformed.
     """
     if settings is None:
         settings = Settings.resolve(environment=environment, defaults={**task_settings(task), **config.as_settings()})
@@ -49,6 +57,7 @@ def distributed_sync_train(
         target=make_target(names[0], threads=settings["threads"]),
         observers=observers,
     )
+    check_agreement(communicator, {**settings.shared(), **engine.configuration(), "version": __version__})
     engine.train(task.input_fn("train"), settings["training.steps"])
     return engine
 

@@ -6,6 +6,7 @@ A step: batch -> ids to owners and rows back (``embeddings.forward``) -> forward
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -20,6 +21,7 @@ from monolith_ref.dense.optimizers import DenseOptimizer
 from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError
 from monolith_ref.features.ragged import Batch
 from monolith_ref.features.tables import TableSpec, assign_columns, plan_tables
+from monolith_ref.learning_rate import LearningRateFunction
 from monolith_ref.sync.communicator import Communicator, SerialCommunicator
 from monolith_ref.sync.dense import DenseReducer
 from monolith_ref.sync.embeddings import ShardedEmbeddings
@@ -188,6 +190,20 @@ class Engine:
     def learning_rates(self) -> dict[str, Any]:
         """Rates of this step: table name -> float32 [segments]."""
         return self._rates(self.global_step) if self._constant_rates is None else self._constant_rates
+
+    def configuration(self) -> dict[str, str]:
+        """What must be equal on all ranks: tables with their configuration, dense variables, inputs, quirks."""
+        said = {"quirks": str(self.model.quirks), "profile": self.target.profile}
+        for spec in self.tables:
+            message = hashlib.sha256(spec.config.table_config.SerializeToString(deterministic=True)).hexdigest()
+            combiners = ",".join(combiner.name for combiner in spec.combiners)
+            rates = ",".join(_rate_text(rate) for rate in spec.config.learning_rate_fns)
+            said[f"table {spec.name}"] = f"{','.join(spec.features)}; dim {spec.dim}; {combiners}; {rates}; {message}"
+        for name, variable in self.recorded.graph.variables.items():
+            optimizer = variable.optimizer or self.recorded.spec.optimizer
+            said[f"variable {name}"] = f"{variable.shape}; {variable.initializer}; {optimizer}"
+        said["inputs"] = ",".join(self.recorded.graph.inputs)
+        return said
 
     # The step.
 
@@ -372,3 +388,10 @@ class Engine:
         for observer in self.observers:
             observer.on_end(self)
         return self.global_step - first
+
+
+def _rate_text(rate: Any) -> str:
+    """A rate in a form that does not depend on the process; plain functions go by their name."""
+    if callable(rate) and not isinstance(rate, LearningRateFunction):
+        return str(getattr(rate, "__qualname__", type(rate).__qualname__))
+    return str(rate)

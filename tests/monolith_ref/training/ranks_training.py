@@ -1,13 +1,17 @@
-"""Run by each rank of test_distributed: own data, uneven ends, one clip norm under ``exact``, equal dense state."""
+"""Run by each rank of test_distributed: own data and uneven ends, one clip norm under ``exact``, differing models."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pytest
 
+from monolith_ref.errors import ConfigError
 from monolith_ref.sync.launch import make_communicator
+from monolith_ref.training.config import DistributedCpuTrainingConfig
 from monolith_ref.training.dealing import row_range
+from monolith_ref.training.distributed import distributed_sync_train
 from monolith_ref.training.engine import Engine
 from tests.monolith_ref.training.tasks import Task, batch, same
 
@@ -40,10 +44,21 @@ def one_norm(communicator: Any) -> None:
         same(value, apart.variables[name])
 
 
+def disagreement(communicator: Any) -> None:
+    """Ranks whose models differ are told so before any step."""
+
+    class Other(Task):
+        rate = 0.01 * (1 + communicator.rank)
+
+    with pytest.raises(ConfigError, match=r"ranks disagree on table first: .*0\.01.* rank 0, .*0\.02.* rank 1"):
+        distributed_sync_train(DistributedCpuTrainingConfig(), Other(), communicator=communicator, environment={})
+
+
 def main() -> None:
     communicator = make_communicator("mpi", timeout=60)
     own_data(communicator)
     one_norm(communicator)
+    disagreement(communicator)
     print(f"rank {communicator.rank} ok", flush=True)
     communicator.close()
 
