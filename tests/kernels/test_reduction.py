@@ -107,6 +107,9 @@ def test_parts_that_are_exact_alone_may_need_limbs_together() -> None:
         ([1e8, 1, -1e8], 0x3F800000),
         ([16777216, 1, 2.0**-30], 0x4B800001),
         ([16777216, 1], 0x4B800000),
+        ([16777218, 1], 0x4B800002),
+        ([-16777218, -1], 0xCB800002),
+        ([16777216, 1, 1e-45], 0x4B800001),
         ([3e38, 3e38, -3e38], 0x7F61B1E6),
         ([0.1] * 10, 0x3F800000),
         ([], 0),
@@ -123,6 +126,11 @@ def test_parts_that_are_exact_alone_may_need_limbs_together() -> None:
 def test_published_sums(terms: list[float], bits: int) -> None:
     got = np.empty(1, np.float32)
     reduction.finish(reduction.exact_sum(np.array(terms, np.float32)), got)
+    assert got.view(np.uint32)[0] == bits
+    # and by limbs alone
+    limbs = reduction.limbs_of(1)
+    _exact.sum_rows_limbs(np.array(terms, np.float32).reshape(-1, 1), np.zeros(1, np.int64), limbs)
+    reduction.round_limbs(limbs, got)
     assert got.view(np.uint32)[0] == bits
 
 
