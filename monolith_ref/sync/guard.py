@@ -17,6 +17,8 @@ __all__ = ["EXIT_ENVIRONMENT", "EXIT_FAULT", "EXIT_USAGE", "exit_code_of", "inst
 
 EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_FAULT = 2, 3, 4
 
+INTERRUPTED = "interrupted"
+
 PATIENCE = 10.0
 """Seconds that a rank with an error waits for others that may have the same one, before it speaks for itself."""
 
@@ -44,7 +46,7 @@ def run_guarded(main: Callable[[], int], debug: bool = False) -> int:
         if debug:
             traceback.print_exc()
     except KeyboardInterrupt:
-        return _end_all("interrupted", EXIT_FAULT)
+        return _end_all(INTERRUPTED, EXIT_FAULT)
     except SystemExit as error:
         if isinstance(error.code, str):
             code, message = 1, error.code
@@ -60,7 +62,8 @@ def install_excepthook() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, trace)).rstrip()
-        _end_all("interrupted" if kind is KeyboardInterrupt else text, EXIT_FAULT, crash=True)
+        interrupted = issubclass(kind, KeyboardInterrupt)
+        _end_all(INTERRUPTED if interrupted else text, EXIT_FAULT, crash=not interrupted)
 
     def thread_hook(what: threading.ExceptHookArgs) -> None:
         if what.exc_type is not SystemExit and what.exc_value is not None:
@@ -114,7 +117,8 @@ def _end_all(text: str, code: int, crash: bool = False) -> int:
     started = launcher()
     several = made is not None or (started is not None and started.ranks > 1)
     rank = made.rank if made is not None else started.rank if started is not None else 0
-    if text != "interrupted" or rank == 0:
+    speaks = made.claim_end() if made is not None else rank == 0
+    if speaks or text != INTERRUPTED:
         _say(text, rank if crash and several else None, crash)
     if made is not None:
         made.abort(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from monolith_ref.sync.mpi import MpiCommunicator
 
 __all__ = ["Launcher", "current_communicator", "launcher", "make_communicator"]
+
+
+OPEN_MPI = "Open MPI"
+"""Its name, as its launcher and as mpi4py know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def launcher(environment: Mapping[str, str] | None = None) -> Launcher | None:
         return int(text) if text.isdigit() else None
 
     for name, rank_variable, size_variable in (
-        ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        (OPEN_MPI, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
         ("an MPI of the MPICH family", "PMI_RANK", "PMI_SIZE"),
         ("a PMIx launcher", "PMIX_RANK", "PMIX_SIZE"),
     ):
@@ -102,7 +107,7 @@ def make_communicator(kind: Literal["auto", "serial", "mpi"] = "auto", timeout: 
                 "is serial: that would be as many independent runs"
             )
         return SerialCommunicator(timeout)
-    size, library = _import_mpi(started)
+    size, library = _start_mpi(started)
     if size > 1:
         from monolith_ref.sync.guard import install_excepthook
         from monolith_ref.sync.mpi import MpiCommunicator
@@ -111,14 +116,11 @@ def make_communicator(kind: Literal["auto", "serial", "mpi"] = "auto", timeout: 
         install_excepthook()
         return _made["mpi"]
     if started is not None and several:
-        raise EnvironmentMissing(
-            f"{started.name} started {started.ranks} processes ({started.variable}), but mpi4py uses {library}, "
-            f"which sees one: start with the mpiexec of {library}{_matching_mpiexec()}"
-        )
+        raise _mismatch(started, library)
     return SerialCommunicator(timeout)
 
 
-def _import_mpi(started: Launcher | None) -> tuple[int, str]:
+def _start_mpi(started: Launcher | None) -> tuple[int, str]:
     """Number of ranks that mpi4py sees, and the name of its MPI."""
     asked = (
         f"{started.name} started {started.ranks} processes ({started.variable})"
@@ -129,10 +131,10 @@ def _import_mpi(started: Launcher | None) -> tuple[int, str]:
         import mpi4py
 
         if "mpi4py.MPI" not in sys.modules:
-            # One thread at a time calls MPI here; asking for less than "multiple" saves its locks.
-            mpi4py.rc.thread_level = "serialized"
+            # MPI starts below: an MPI that a foreign launcher started may end the process there without a word of ours.
+            mpi4py.rc.initialize = False
         with warnings.catch_warnings():
-            # mpi4py warns at length of a launcher of another MPI; the error below says it in one line.
+            # mpi4py warns at length of a launcher of another MPI; the error says it in one line.
             warnings.simplefilter("ignore", RuntimeWarning)
             from mpi4py import MPI
     except ImportError as error:
@@ -142,7 +144,28 @@ def _import_mpi(started: Launcher | None) -> tuple[int, str]:
     except RuntimeError as error:
         raise EnvironmentMissing(f"{asked}, but mpi4py finds no MPI library ({error})") from error
     vendor, version = MPI.get_vendor()
-    return int(MPI.COMM_WORLD.Get_size()), f"{vendor} {'.'.join(map(str, version))}"
+    library = f"{vendor} {'.'.join(map(str, version))}"
+    if not MPI.Is_initialized():
+        if started is not None and started.ranks > 1 and started.name == OPEN_MPI != vendor:
+            raise _mismatch(started, library)
+        # One thread at a time calls MPI here; asking for less than "multiple" saves its locks.
+        MPI.Init_thread(MPI.THREAD_SERIALIZED)
+        atexit.register(_finish_mpi)
+    return int(MPI.COMM_WORLD.Get_size()), library
+
+
+def _finish_mpi() -> None:
+    from mpi4py import MPI
+
+    if not MPI.Is_finalized():
+        MPI.Finalize()
+
+
+def _mismatch(started: Launcher, library: str) -> EnvironmentMissing:
+    return EnvironmentMissing(
+        f"{started.name} started {started.ranks} processes ({started.variable}), but mpi4py uses {library}, "
+        f"which sees one: start with the mpiexec of {library}{_matching_mpiexec()}"
+    )
 
 
 def _matching_mpiexec() -> str:

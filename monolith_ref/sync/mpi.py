@@ -163,6 +163,10 @@ class MpiCommunicator:
         self._mpi.COMM_WORLD.Abort(code)
         os._exit(code)
 
+    def claim_end(self) -> bool:
+        """Whether this rank is the one that says why the job ends (where several come to it at once)."""
+        return self._coroner.claim()
+
     def close(self) -> None:
         """Wait for the other ranks and leave; the last call."""
         self.barrier("end of the job")
