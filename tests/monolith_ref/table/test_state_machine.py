@@ -49,6 +49,7 @@ def test_tables_agree_with_dictionaries(machine: type[TableMachine]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_tables_agree_with_dictionaries_for_longer() -> None:
-    run(TableMachine, 600, 50)
+    run(TableMachine, 250, 40)
     assert EVENTS["filter moved its head"]
