@@ -67,6 +67,7 @@ _EXPORTS: dict[str, str] = {
     "create_hash_filters": "monolith_ref.table.admission",
     "intercept_gradient": "monolith_ref.table.admission",
     "EvictionPolicy": "monolith_ref.table.eviction",
+    "slot_thresholds": "monolith_ref.table.thresholds",
     "extract_slot_from_entry": "monolith_ref.table.entries",
     "iterate_table_and_apply": "monolith_ref.table.entries",
     "Batch": "monolith_ref.features.ragged",
