@@ -50,16 +50,12 @@ def take(rows: RowDump, which: NDArray[np.bool_] | NDArray[np.integer[Any]] | sl
 
 
 class Encoder:
-    """Makes framed records of rows, a few MiB at a time.
-
-    Two buffers alternate: a piece stays valid while the next one is made, not longer.
-    """
+    """Makes framed records of rows, a few MiB at a time; a piece stays valid until the next one is made."""
 
     def __init__(self, shape: RowShape) -> None:
         self.shape = shape
         self._step = max(1, CHUNK // shape.row_bound)
-        self._buffers: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)] * 2
-        self._turn = 0
+        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def pieces(self, rows: RowDump) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
         """``(framed records, payload lengths)`` of these rows."""
@@ -70,12 +66,10 @@ class Encoder:
             weights = np.ascontiguousarray(part.weights, np.float32).view(np.uint32).reshape(n, self.shape.dim)
             words, ints = self.shape.pack(part.state, n)
             lengths = np.empty(n, np.int64)
-            self._turn ^= 1
             room = n * self.shape.row_bound + records.SLACK
-            if len(self._buffers[self._turn]) < room:
-                self._buffers[self._turn] = np.empty(room, np.uint8)
-            out = self._buffers[self._turn]
-            times = part.update_time.astype(np.int64)
+            if len(self._buffer) < room:
+                self._buffer = np.empty(room, np.uint8)
+            out, times = self._buffer, part.update_time.astype(np.int64)
             size = records.encode_rows(part.ids, weights, words, ints, times, plan, elements, flags, out, lengths)
             yield out.data[:size], lengths
 

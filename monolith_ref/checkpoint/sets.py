@@ -6,9 +6,10 @@ read by the original's rules. Either way the whole set is read and checked befor
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -21,6 +22,7 @@ from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.loaded import LoadedTable
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, TableEntry, read_manifest
 from monolith_ref.checkpoint.rows import Decoded
+from monolith_ref.checkpoint.shape import RowShape
 from monolith_ref.checkpoint.tables import (
     META_SUFFIX,
     MetaEntry,
@@ -114,15 +116,18 @@ def load_single(prefix: str | Path, config: bytes, partial: bool = False) -> Loa
     """
     base = Path(prefix)
     shape = shape_of_config(config, base.name)
-    manifest, paths = _locate(base)
+    manifest, paths, checks = _locate(base)
     loaded = LoadedTable()
     if manifest is not None:
         if len(manifest.tables) != 1 or manifest.tables[0].kind != "single":
             raise CheckpointError("this is the set of a multi table", path=str(base))
         loaded = expect(manifest.tables[0], config, partial, base)
     with ThreadPoolExecutor(_READERS) as pool:
-        for shard in pool.map(lambda path: list(read_single(path, shape)), paths):
-            for decoded in shard:
+        checked = [pool.submit(check) for check in checks]
+        shards = [pool.submit(_decoded, path, shape) for path in paths]
+        _settle(checked)
+        for shard in shards:
+            for decoded in shard.result():
                 loaded.add(decoded)
     if manifest is not None:
         loaded.check_distinct(base, manifest.tables[0].name)
@@ -137,7 +142,7 @@ def load_multi(prefix: str | Path, configs: Mapping[str, bytes], partial: bool =
     """
     base = Path(prefix)
     shapes = {name: shape_of_config(config, name) for name, config in configs.items()}
-    manifest, paths = _locate(base)
+    manifest, paths, checks = _locate(base)
     loaded = {name: LoadedTable() for name in configs}
     if manifest is not None:
         entries = {entry.name: entry for entry in manifest.tables}
@@ -153,7 +158,11 @@ def load_multi(prefix: str | Path, configs: Mapping[str, bytes], partial: bool =
 
     seen: set[str] = set()
     with ThreadPoolExecutor(_READERS) as pool:
-        for meta, parts in pool.map(read, paths):
+        checked = [pool.submit(check) for check in checks]
+        shards = [pool.submit(read, path) for path in paths]
+        _settle(checked)
+        for shard in shards:
+            meta, parts = shard.result()
             seen.update(entry.table for entry in meta)
             for name, decoded in parts:
                 loaded[name].add(decoded)
@@ -178,7 +187,9 @@ def check_tables(entries: Mapping[str, TableEntry], configs: Mapping[str, bytes]
 def feature_counts(prefix: str | Path) -> dict[str, int]:
     """Rows per table of a multi table's set, summed over shards (the original's FeatureStat)."""
     base = Path(prefix)
-    manifest, paths = _locate(base)
+    manifest, paths, checks = _locate(base)
+    for check in checks:
+        check()
     counts: dict[str, int] = {}
     for shard in range(len(paths)):
         for entry in read_meta(_meta_path(base, shard, len(paths), manifest)):
@@ -194,19 +205,29 @@ def write_feature_counts(directory: str | Path, step: int, counts: Mapping[str, 
     return path
 
 
-def _locate(base: Path) -> tuple[Manifest | None, tuple[Path, ...]]:
-    """The manifest, if there is one, and the data files of shard 0, 1, ...; files of ours are verified."""
+def _decoded(path: Path, shape: RowShape) -> list[Decoded]:
+    return list(read_single(path, shape))
+
+
+def _settle(checked: Sequence[Future[None]]) -> None:
+    """Raise what a file's check found, before anything that reading it may have raised."""
+    for check in checked:
+        check.result()
+
+
+def _locate(base: Path) -> tuple[Manifest | None, tuple[Path, ...], list[Callable[[], None]]]:
+    """The manifest, if there is one, the data files of shard 0, 1, ..., and the checks that files of ours must pass."""
     path = Path(f"{base}{naming.MANIFEST_SUFFIX}")
     if not path.exists():
-        return None, naming.find_shards(base).paths
+        return None, naming.find_shards(base).paths, []
     manifest = read_manifest(path)
     shards: dict[int, Path] = {}
     for entry in manifest.files:
-        verify_file(base.parent, entry)
         parts = naming.split_shard_name(entry.path)
         if parts is not None and parts[0] == base.name:
             shards[parts[1]] = current_path(base.parent, entry)
-    return manifest, tuple(shards[shard] for shard in sorted(shards))
+    checks: list[Callable[[], None]] = [functools.partial(verify_file, base.parent, entry) for entry in manifest.files]
+    return manifest, tuple(shards[shard] for shard in sorted(shards)), checks
 
 
 def _meta_path(base: Path, shard: int, count: int, manifest: Manifest | None) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,22 +36,28 @@ __all__ = [
 ]
 
 META_SUFFIX = ".meta"
+AHEAD = 2
+"""Parts that may wait for the writing thread."""
 
 
 def write_rows(sink: Sink, shape: RowShape, parts: Iterable[RowDump]) -> int:
-    """Append rows to a file, returns how many; a second thread writes what the first has encoded."""
+    """Append rows to a file, returns how many; one thread takes rows out of the table, another encodes and writes."""
     encoder = Encoder(shape)
+
+    def write(part: RowDump) -> None:
+        for framed, lengths in encoder.pieces(part):
+            sink.write(framed, lengths)
+
     count = 0
     with ThreadPoolExecutor(1) as writer:
-        busy = None
+        busy: deque[Future[None]] = deque()
         for part in parts:
             count += len(part)
-            for framed, lengths in encoder.pieces(part):
-                if busy is not None:
-                    busy.result()
-                busy = writer.submit(sink.write, framed, lengths)
-        if busy is not None:
-            busy.result()
+            busy.append(writer.submit(write, part))
+            if len(busy) > AHEAD:
+                busy.popleft().result()
+        for written in busy:
+            written.result()
     return count
 
 
