@@ -13,16 +13,20 @@ from monolith_ref.model_dump.engine_model import (
     record_model,
 )
 from monolith_ref.model_dump.file import Dump, parse_dump, read_dump
-from monolith_ref.model_dump.inputs import Dataset, DatasetInitHook, DatasetInitializerHook
+from monolith_ref.model_dump.inputs import Dataset, DatasetInitHook, DatasetInitializerHook, parse_input_fn_result
 from monolith_ref.model_dump.notices import DumpWarning
 from monolith_ref.model_dump.recorder import Recorder
 from monolith_ref.model_dump.stand_ins import ExportContext, Graph, Ragged, Receiver, Tensor
+
+DumpUtils = Recorder
+"""The recorder under its original's name; an ordinary class, no singleton."""
 
 __all__ = [
     "Dataset",
     "DatasetInitHook",
     "DatasetInitializerHook",
     "Dump",
+    "DumpUtils",
     "DumpWarning",
     "EngineFeature",
     "EngineModel",
@@ -36,6 +40,7 @@ __all__ = [
     "Tensor",
     "dump_model",
     "parse_dump",
+    "parse_input_fn_result",
     "read_dump",
     "record_model",
 ]

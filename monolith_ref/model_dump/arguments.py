@@ -11,7 +11,15 @@ from google.protobuf.message import Message
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.literals import write_literal
 
-__all__ = ["bind", "features_text", "fill_field", "names_of_columns", "recorded_arguments", "unrecorded"]
+__all__ = [
+    "bind",
+    "features_text",
+    "fill_field",
+    "names_of_columns",
+    "recorded_arguments",
+    "unrecorded",
+    "update_kwargs_with_default",
+]
 
 
 def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
@@ -33,6 +41,13 @@ def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
         if bound.arguments.get(name) is None and parameter.default is not parameter.empty:
             bound.arguments[name] = parameter.default
     return bound
+
+
+def update_kwargs_with_default(function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Each keyword given as None becomes the parameter's default, in place."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in kwargs and kwargs[name] is None and parameter.default is not parameter.empty:
+            kwargs[name] = parameter.default
 
 
 def recorded_arguments(bound: inspect.BoundArguments) -> dict[str, tuple[Any, Any]]:

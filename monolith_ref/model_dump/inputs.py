@@ -20,6 +20,7 @@ __all__ = [
     "input_message",
     "input_text",
     "last_dim",
+    "parse_input_fn_result",
     "receiver_message",
     "receiver_text",
 ]
@@ -51,6 +52,12 @@ class DatasetInitializerHook:
     """Initialises the iterator of a dataset."""
 
     dataset: Dataset
+
+
+def parse_input_fn_result(recorder: Any, result: Any) -> tuple[Any, Any, list[Any]]:
+    """Record an input function's result with ``recorder``; returns features, label and initializing hooks."""
+    found: tuple[Any, Any, list[Any]] = recorder.parse_input_fn_result(result)
+    return found
 
 
 def input_text(name: str, feature: Any) -> str:

@@ -61,17 +61,12 @@ class OriginalRecorder(Recorder):
         """The list itself."""
         return self._user_params
 
-    @staticmethod
-    def update_kwargs_with_default(function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
-        """Each keyword given as None becomes the parameter's default, in place."""
-        for name, parameter in inspect.signature(function).parameters.items():
-            if name in kwargs and kwargs[name] is None and parameter.default is not parameter.empty:
-                kwargs[name] = parameter.default
-
     # Recorded functions ----------------------------------------------------------------------------------------------
 
-    def record_feature(self, function: F) -> F:
+    def record_feature(self, function: F, *, graph: Graph | None = None) -> F:
         """Records before the call; what does not fit is a warning."""
+        if graph is not None:
+            return self.bound_to(graph, self.record_feature(function))
 
         def wraper(*args: Any, **kwargs: Any) -> Any:
             self.update_kwargs_with_default(function, kwargs)
@@ -87,8 +82,10 @@ class OriginalRecorder(Recorder):
 
         return cast(F, wraper)
 
-    def record_slice(self, function: F) -> F:
+    def record_slice(self, function: F, *, graph: Graph | None = None) -> F:
         """Records before the call, and the outputs after it."""
+        if graph is not None:
+            return self.bound_to(graph, self.record_slice(function))
 
         def warper(*args: Any, **kwargs: Any) -> Any:
             self.update_kwargs_with_default(function, kwargs)
@@ -115,8 +112,10 @@ class OriginalRecorder(Recorder):
         pairs = list(zip(names, args, strict=False))
         return pairs[1:] if names and names[0] == "self" else pairs
 
-    def record_receiver(self, function: F) -> F:
+    def record_receiver(self, function: F, *, graph: Graph | None = None) -> F:
         """A second call merges into the maps."""
+        if graph is not None:
+            return self.bound_to(graph, self.record_receiver(function))
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -150,18 +149,24 @@ class OriginalRecorder(Recorder):
         chosen = {name: getattr(model, name) for name in sorted(self._params)}
         return write_pickle(params.inert_params(chosen, getattr(model, "_layout_dict", None)))
 
-    def add_optimizer(self, optimizer: Any) -> None:
+    def add_optimizer(self, optimizer: Any, *, graph: Graph | None = None) -> None:
         """A pickle of the original's class with our numbers, and the typed form."""
+        if graph is not None:
+            self.bound_to(graph, self.add_optimizer)(optimizer)
+            return
         if self.need_record:
             self.model_dump.optimizer = write_pickle(optimizer_object(optimizer))
             self.model_dump.typed_optimizer = params.optimizer_json(optimizer)
 
     # Model and input functions ---------------------------------------------------------------------------------------
 
-    def add_input_fn(self, results: Any) -> None:
+    def add_input_fn(self, results: Any, *, graph: Graph | None = None) -> None:
         """Merges into the maps; stops half way where a value does not fit."""
-        if not self.need_record:
+        if graph is not None:
+            self.bound_to(graph, self.add_input_fn)(results)
             return
+        if not self.need_record:
+            return None
         features, label = (results[0], results[1]) if isinstance(results, tuple) else (results, None)
         assert isinstance(features, dict)
         message = self.model_dump.input_fn
@@ -190,10 +195,16 @@ class OriginalRecorder(Recorder):
         pred: Any,
         head_name: Any = None,
         is_classification: Any = None,
+        *,
+        graph: Graph | None = None,
     ) -> None:
         """Appends to what the graph has; stops half way where a value does not fit."""
-        if not self.need_record:
+        if graph is not None:
+            given = (model, mode, features, label, loss, pred, head_name, is_classification)
+            self.bound_to(graph, self.add_model_fn)(*given)
             return
+        if not self.need_record:
+            return None
         graph = self.graph
         record = graph.record
         message = record.model_fn
@@ -221,8 +232,10 @@ class OriginalRecorder(Recorder):
         self._note(dict(features), label, loss, pred, graph.losses, graph.export_outputs, graph.summaries)
         self._store("train" if mode == "train" else "infer", mode, graph)
 
-    def parse_input_fn_result(self, result: Any) -> tuple[Any, Any, list[Any]]:
+    def parse_input_fn_result(self, result: Any, *, graph: Graph | None = None) -> tuple[Any, Any, list[Any]]:
         """Records first and checks then; a missing initializer goes unnoticed."""
+        if graph is not None:
+            return self.bound_to(graph, self.parse_input_fn_result)(result)
         hook: Any
         if isinstance(result, inputs.Dataset):
             hook = inputs.DatasetInitializerHook(result)

@@ -117,10 +117,14 @@ class Recorder(ConfigLists, SubModels):
         """A copy of the names."""
         return list(self._user_params)
 
+    update_kwargs_with_default = staticmethod(arguments.update_kwargs_with_default)
+
     # Recorded functions ----------------------------------------------------------------------------------------------
 
-    def record_feature(self, function: F) -> F:
+    def record_feature(self, function: F, *, graph: Graph | None = None) -> F:
         """Wrap the function that creates a feature column; its parameters are named as FeatureColumn's fields."""
+        if graph is not None:
+            return self.bound_to(graph, self.record_feature(function))
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -140,8 +144,10 @@ class Recorder(ConfigLists, SubModels):
 
         return cast(F, wrapper)
 
-    def record_slice(self, function: F) -> F:
+    def record_slice(self, function: F, *, graph: Graph | None = None) -> F:
         """Wrap the function that looks up an embedding slice; it returns a tensor, or a list or tuple of them."""
+        if graph is not None:
+            return self.bound_to(graph, self.record_slice(function))
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -159,8 +165,10 @@ class Recorder(ConfigLists, SubModels):
 
         return cast(F, wrapper)
 
-    def record_receiver(self, function: F) -> F:
+    def record_receiver(self, function: F, *, graph: Graph | None = None) -> F:
         """Wrap ``serving_input_receiver_fn``; a second call replaces what the first recorded."""
+        if graph is not None:
+            return self.bound_to(graph, self.record_receiver(function))
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -208,15 +216,21 @@ class Recorder(ConfigLists, SubModels):
         chosen = {name: own[name] for name in sorted(self._params & own.keys())}
         return params.params_json(chosen, own.get("_layout_dict", own.get("layout_dict")))
 
-    def add_optimizer(self, optimizer: Any) -> None:
+    def add_optimizer(self, optimizer: Any, *, graph: Graph | None = None) -> None:
         """Record the dense optimizer: its class and its own plain attributes, as JSON (field 1007)."""
+        if graph is not None:
+            self.bound_to(graph, self.add_optimizer)(optimizer)
+            return
         if self.need_record:
             self.model_dump.typed_optimizer = params.optimizer_json(optimizer)
 
     # Model and input functions ---------------------------------------------------------------------------------------
 
-    def add_input_fn(self, results: Any) -> None:
+    def add_input_fn(self, results: Any, *, graph: Graph | None = None) -> None:
         """Record what the input function returned: features, or (features, label)."""
+        if graph is not None:
+            self.bound_to(graph, self.add_input_fn)(results)
+            return
         if self.need_record:
             message = inputs.input_message(results, self.graph, self.parser_type)
             self._note(results)
@@ -233,10 +247,16 @@ class Recorder(ConfigLists, SubModels):
         pred: Any,
         head_name: Any = None,
         is_classification: Any = None,
+        *,
+        graph: Graph | None = None,
     ) -> None:
         """Record what the model function returned, and the graph as it is now."""
-        if not self.need_record:
+        if graph is not None:
+            given = (model, mode, features, label, loss, pred, head_name, is_classification)
+            self.bound_to(graph, self.add_model_fn)(*given)
             return
+        if not self.need_record:
+            return None
         stored = model_record.mode_of(mode)
         graph = self.graph
         model_record.check_hooks(graph)
@@ -248,7 +268,7 @@ class Recorder(ConfigLists, SubModels):
         known = self._models.get(stored)
         if mode == "eval" and known is not None and known.mode == "train":
             warn("eval_ignored", "a record made in mode train is kept")
-            return
+            return None
         self._note(features, label, loss, pred, graph.losses, graph.export_outputs, graph.summaries)
         record = graph.record
         record.model_fn.CopyFrom(message)
@@ -265,8 +285,10 @@ class Recorder(ConfigLists, SubModels):
         self._models[stored] = model_record.Model(graph.record, canonical_bytes(graph_def), mode)
         self._helpers.pop(stored, None)
 
-    def parse_input_fn_result(self, result: Any) -> tuple[Any, Any, list[Any]]:
+    def parse_input_fn_result(self, result: Any, *, graph: Graph | None = None) -> tuple[Any, Any, list[Any]]:
         """Record an input function's result; returns features, label and the hooks that initialise the input."""
+        if graph is not None:
+            return self.bound_to(graph, self.parse_input_fn_result)(result)
         hook: Any
         if isinstance(result, inputs.Dataset):
             hook = inputs.DatasetInitializerHook(result)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 from monolith_protos import model_dump_pb2
 
@@ -16,6 +18,7 @@ from monolith_ref.model_dump.stand_ins import MODES, ExportContext, Graph, Tenso
 
 __all__ = ["SUB_MODEL_TYPES", "SubModels"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 SUB_MODEL_TYPES = ("ps", "dense")
 
 
@@ -44,6 +47,16 @@ class SubModels:
             yield graph
         finally:
             stack.pop()
+
+    def bound_to(self, graph: Graph, function: F) -> F:
+        """``function`` with ``graph`` as the current one while it runs."""
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self.recording(graph):
+                return function(*args, **kwargs)
+
+        return cast(F, inside)
 
     @property
     def export_context(self) -> ExportContext | None:

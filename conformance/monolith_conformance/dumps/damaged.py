@@ -57,7 +57,11 @@ def _kind_of(call: Callable[[], Any]) -> str:
 def replay_corrupted(folder: Path, document: Mapping[str, Any], table: Table) -> None:
     """All cases of a document; ``folder`` holds the files that they are made from."""
     for case in document["cases"]:
-        data = derive(case, folder)
+        try:
+            data = derive(case, folder)
+        except (DumpError, OSError, IndexError, KeyError) as error:
+            table.add("corrupted", case["name"], [f"the recipe cannot be followed: {error}"])
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "case.pb"
             path.write_bytes(data)

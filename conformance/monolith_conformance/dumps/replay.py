@@ -40,7 +40,7 @@ def run_dumps(directory: str | PathLike[str]) -> Table:
             raise DumpError(f"not JSON ({error})", kind="unreadable", path=str(path)) from None
         try:
             described.add(_replay(folder, path, document, table))
-        except (KeyError, TypeError, OSError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             table.add("documents", path.name, [f"not in a known format: {error!r}"])
     for path in files:
         if path.name not in described:

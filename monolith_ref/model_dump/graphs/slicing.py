@@ -15,7 +15,12 @@ from monolith_ref.errors import DumpError
 from monolith_ref.model_dump.graphs.functions import reached_functions
 from monolith_ref.model_dump.graphs.index import GraphIndex
 from monolith_ref.model_dump.graphs.references import Reference, parse_reference
-from monolith_ref.model_dump.graphs.variables import Variable, describe_variable, readers_by_handle
+from monolith_ref.model_dump.graphs.variables import (
+    Variable,
+    describe_variable,
+    readers_by_handle,
+    save_slice_info,
+)
 from monolith_ref.model_dump.parsing import parse
 
 __all__ = ["ExternalInput", "GraphSlice", "Slicer"]
@@ -101,6 +106,20 @@ class Slicer:
     def nodes(self) -> list[str]:
         """Names of all nodes in file order."""
         return [node.name for node in self.index.nodes]
+
+    @property
+    def functions(self) -> list[str]:
+        """Names of all functions in library order."""
+        return [function.signature.name for function in self.index.graph.library.function]
+
+    def variables(self) -> list[Variable]:
+        """All variables of the graph, in file order."""
+        places = (place for place, node in enumerate(self.index.nodes) if node.op == "VarHandleOp")
+        return [describe_variable(self.index, place, self._readers()) for place in places]
+
+    def slice_info(self, name: str) -> graph_pb2.SaveSliceInfoDef | None:
+        """Where the partition of that node name lies in its variable; None if that was not recorded."""
+        return save_slice_info(self.save_slice_info[name]) if name in self.save_slice_info else None
 
     def slice(
         self, dests: Iterable[str], sources: Iterable[str] = (), *, input_map: Mapping[str, str] | None = None

@@ -27,7 +27,7 @@ from monolith_ref.model_dump import (
 )
 from monolith_ref.model_dump.pickles import is_optimizer, read_pickle
 from monolith_ref.model_dump.verify import verify
-from tests.monolith_ref.model_dump.support import golden
+from tests.monolith_ref.model_dump.support import GOLDEN, golden
 
 
 def engine_model(**changes: Any) -> EngineModel:
@@ -276,3 +276,34 @@ def test_tensors_are_named_with_their_port() -> None:
     with pytest.raises(DumpError):
         Tensor("x")
     assert Tensor("a/b:3").port == 3
+
+
+@pytest.mark.parametrize("compat", ["clean", "original"])
+def test_a_graph_can_be_given_by_name(compat: str) -> None:
+    recorder = Recorder(compat=compat)
+    recorder.parser_type = "example"
+    graph, other = Graph(), Graph()
+    feature = recorder.record_feature(lambda feature_name: feature_name, graph=graph)
+    assert feature("f_a") == "f_a"
+    recorder.add_input_fn({"x": Tensor("x:0")}, graph=graph)
+    recorder.add_model_fn(None, "train", {"x": Tensor("x:0")}, None, None, Tensor("p:0"), "a", graph=graph)
+    recorder.add_optimizer(type("SgdOptimizer", (), {})(), graph=other)
+    assert [column.feature_name for column in graph.record.features] == ["f_a"]
+    assert graph.record.input_fn.output_features["x"]
+    assert recorder.get_proto_model("train").model_fn.predict == ["p:0"]
+    assert other.record.typed_optimizer
+    assert not graph.record.typed_optimizer
+    assert not recorder.model_dump.features
+
+
+def test_the_helper_knows_variables_functions_and_partitions() -> None:
+    recorder = Recorder()
+    recorder.load(GOLDEN / "two_heads_local.pb")
+    helper = recorder.get_graph_helper("train")
+    assert helper is recorder.get_graph_helper("eval")
+    assert helper is not recorder.get_graph_helper("infer")
+    parts = [item for item in helper.variables() if item.partition_of == "net/kernel"]
+    infos = [helper.slice_info(item.name) for item in parts]
+    assert [list(info.var_offset) for info in infos if info is not None] == [[0, 0], [5, 0]]
+    assert helper.slice_info("global_step") is None
+    assert len(helper.functions) == 2
