@@ -166,7 +166,7 @@ class OriginalRecorder(Recorder):
             self.bound_to(graph, self.add_input_fn)(results)
             return
         if not self.need_record:
-            return None
+            return
         features, label = (results[0], results[1]) if isinstance(results, tuple) else (results, None)
         assert isinstance(features, dict)
         message = self.model_dump.input_fn
@@ -204,7 +204,7 @@ class OriginalRecorder(Recorder):
             self.bound_to(graph, self.add_model_fn)(*given)
             return
         if not self.need_record:
-            return None
+            return
         graph = self.graph
         record = graph.record
         message = record.model_fn

@@ -256,7 +256,7 @@ class Recorder(ConfigLists, SubModels):
             self.bound_to(graph, self.add_model_fn)(*given)
             return
         if not self.need_record:
-            return None
+            return
         stored = model_record.mode_of(mode)
         graph = self.graph
         model_record.check_hooks(graph)
@@ -268,7 +268,7 @@ class Recorder(ConfigLists, SubModels):
         known = self._models.get(stored)
         if mode == "eval" and known is not None and known.mode == "train":
             warn("eval_ignored", "a record made in mode train is kept")
-            return None
+            return
         self._note(features, label, loss, pred, graph.losses, graph.export_outputs, graph.summaries)
         record = graph.record
         record.model_fn.CopyFrom(message)
