@@ -25,6 +25,7 @@ States = list[dict[str, Any]]
 class RowLeg(Protocol):
     """What cases ask of rows."""
 
+    def identity(self) -> Any: ...
     def create(self, count: int) -> Rows: ...
     def rows(self, weights: Any, states: States | None = None) -> Rows: ...
     def restore(self, dump: Rows) -> Rows: ...
@@ -53,7 +54,7 @@ def row_leg(segments: Sequence[RowSegment], target: str, profile: str, quirks: Q
         quirks = quirks.plus("batch_softmax_any_dim")
     if target == "oracle":
         return _OracleLeg(segments, profile, quirks)
-    return RowRule(segments, target, profile=profile, quirks=quirks)
+    return _EngineLeg(segments, target, profile=profile, quirks=quirks)
 
 
 def codec(segments: Sequence[CodecSegment], target: str, quirks: Quirks) -> Codec:
@@ -63,12 +64,26 @@ def codec(segments: Sequence[CodecSegment], target: str, quirks: Quirks) -> Code
     return RowCodec(segments, target, quirks=quirks)
 
 
+class _EngineLeg(RowRule):
+    """The engine's rows."""
+
+    def identity(self) -> Any:
+        """What decides the results: two sets of switches that make equal legs need one run."""
+        plain = ("sr_stuck_generator" in self.quirks, "adam_restore_powers" in self.quirks)
+        return self.layout, [type(segment.rule) for segment in self.layout.segments], plain
+
+
 class _OracleLeg:
     """The oracle's rows behind the engine's interface."""
 
     def __init__(self, segments: Sequence[RowSegment], profile: str, quirks: Quirks) -> None:
         self._rows = OracleRows(segments, profile, quirks.on)
         self._count = len(segments)
+        self._quirks = quirks
+
+    def identity(self) -> Any:
+        """The whole set of switches."""
+        return self._quirks
 
     def _by_row(self, rows: Rows) -> list[list[dict[str, Any]]]:
         return [[{name: array[k] for name, array in state.items()} for state in rows.states] for k in range(len(rows))]

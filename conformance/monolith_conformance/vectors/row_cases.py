@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from monolith_conformance.vectors.words import config_values, first_difference, 
 from monolith_ref.quirks import Quirks
 from monolith_ref.rows import Rows, RowSegment
 
-__all__ = ["compare_rows", "result_of", "state_arrays"]
+__all__ = ["compare_rows", "result_of", "state_arrays", "under_every_set"]
 
 _SINGLE = ("beta1_power", "beta2_power", "grad_square_sum")
 
@@ -87,9 +87,17 @@ def _initialised(case: Mapping[str, Any]) -> bool:
     return case["rule"] not in ("group_ftrl", "dynamic_wd_adagrad")
 
 
-def _under_every_set(case: Mapping[str, Any], setting: Setting, run: Any) -> str:
+def under_every_set(
+    case: Mapping[str, Any], segments: Sequence[RowSegment], setting: Setting, run: Callable[[RowLeg], str]
+) -> str:
+    """First difference of a case under the sets of switches it has to be run with; equal legs run once."""
+    seen: list[Any] = []
     for label, text in setting.switch_sets(case.get("quirks")):
-        note = run(Quirks.parse(text))
+        leg = row_leg(segments, setting.target, setting.profile, Quirks.parse(text))
+        if leg.identity() in seen:
+            continue
+        seen.append(leg.identity())
+        note = run(leg)
         if note:
             return f"[quirks {label}] {note}"
     return ""
@@ -107,11 +115,7 @@ def replay_steps(document: dict[str, Any], setting: Setting) -> Iterator[Outcome
 
         def run(case: Mapping[str, Any] = case) -> str:
             segment = _segment(case, document)
-            return _under_every_set(
-                case,
-                setting,
-                lambda quirks: _run_steps(row_leg([segment], setting.target, setting.profile, quirks), case, setting),
-            )
+            return under_every_set(case, [segment], setting, lambda leg: _run_steps(leg, case, setting))
 
         group = f"dc({case['base']['rule']})" if "base" in case else case["rule"]
         yield from judged(case["id"], group, run)
@@ -145,10 +149,6 @@ def replay_restore(document: dict[str, Any], setting: Setting) -> Iterator[Outco
 
         def run(case: Mapping[str, Any] = case) -> str:
             segment = _segment(case, document)
-            return _under_every_set(
-                case,
-                setting,
-                lambda quirks: _run_restore(row_leg([segment], setting.target, setting.profile, quirks), case, setting),
-            )
+            return under_every_set(case, [segment], setting, lambda leg: _run_restore(leg, case, setting))
 
         yield from judged(case["id"], case["rule"], run)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monolith_conformance.vectors.legs import Codec, RowLeg, codec, row_leg
 from monolith_conformance.vectors.registry import Outcome, Setting, judged, replays
-from monolith_conformance.vectors.row_cases import compare_rows, result_of, state_arrays
+from monolith_conformance.vectors.row_cases import compare_rows, result_of, state_arrays, under_every_set
 from monolith_conformance.vectors.words import config_values, first_difference, floats
 from monolith_ref.quirks import Quirks
 from monolith_ref.row_codec import CodecSegment
@@ -131,13 +131,7 @@ def replay_entries(document: dict[str, Any], setting: Setting) -> Iterator[Outco
             wanted = (case.get("size_bytes"), case.get("uncompressed_size_bytes"))
             if sizes is not None and None not in wanted and sizes != wanted:
                 return f"row sizes {sizes}, expected {wanted}"
-            return _switch_sets(
-                case,
-                setting,
-                lambda quirks: _run_entry(
-                    row_leg(segments, setting.target, setting.profile, quirks), segments, case, setting
-                ),
-            )
+            return under_every_set(case, segments, setting, lambda leg: _run_entry(leg, segments, case, setting))
 
         kinds = {spec.get("compressor", {"kind": "fp32"})["kind"] for spec in case["segments"]} - {"fp32"}
         yield from judged(case["id"], "+".join(sorted(kinds)) or "entry", run)
@@ -203,10 +197,15 @@ def _run_compressor(leg: Codec, case: Mapping[str, Any], setting: Setting) -> st
 
 def _run_digest(case: Mapping[str, Any], setting: Setting, quirks: Quirks) -> str:
     """All codes of a compressor decoded in order, NaNs made canonical, as one digest."""
-    leg = codec([CodecSegment(1, case["kind"], config_values(case.get("config", {})))], setting.target, quirks)
-    size = leg.compress(np.zeros((1, 1), np.float32)).shape[1]
+    config = config_values(case.get("config", {}))
+    size = (
+        codec([CodecSegment(1, case["kind"], config)], setting.target, quirks)
+        .compress(np.zeros((1, 1), np.float32))
+        .size
+    )
     codes = np.arange(256**size, dtype=np.uint32).view(np.uint8).reshape(-1, 4)[:, :size]
-    words = leg.decompress(np.ascontiguousarray(codes))[:, 0].view(np.uint32).copy()
+    leg = codec([CodecSegment(256**size, case["kind"], config)], setting.target, quirks)
+    words = leg.decompress(np.ascontiguousarray(codes).reshape(1, -1))[0].view(np.uint32).copy()
     words[(words & 0x7FFFFFFF) > 0x7F800000] = 0x7FC00000
     digest = hashlib.sha256(words.astype(">u4").tobytes()).hexdigest()
     return "" if digest == case["decoded_sha256"] else f"digest {digest}, expected {case['decoded_sha256']}"

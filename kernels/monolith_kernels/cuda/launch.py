@@ -81,7 +81,7 @@ def row_blocks(n: int, dim: int) -> tuple[int, tuple[int, int]]:
     lanes = 1
     while lanes < min(dim, THREADS // 2):
         lanes *= 2
-    rows = THREADS // lanes
+    rows = min(THREADS // lanes, max(n, 1)) if SIMULATED else THREADS // lanes
     return -(-n // rows), (lanes, rows)
 
 
