@@ -18,6 +18,7 @@ from monolith_protos.initializer_pb2 import InitializerConfig
 from monolith_protos.optimizer_pb2 import OptimizerConfig
 from numpy.typing import NDArray
 
+from monolith_ref.entry_checks import checked_number, refused
 from monolith_ref.entry_parts import (
     AdadeltaOptimizer,
     AdagradOptimizer,
@@ -45,8 +46,6 @@ from monolith_ref.entry_parts import (
     SgdOptimizer,
     StochasticRoundingFloat16OptimizerWrapper,
     ZerosInitializer,
-    checked_number,
-    refused,
 )
 from monolith_ref.learning_rate import LrProfile, rate_value, rate_vector
 

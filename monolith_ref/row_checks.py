@@ -11,7 +11,7 @@ from monolith_kernels.layout import State
 from monolith_kernels.rules import Rule
 from numpy.typing import NDArray
 
-from monolith_ref.entry_parts import checked_number
+from monolith_ref.entry_checks import checked_number
 from monolith_ref.errors import ArgumentError, ConfigError, DtypeError, ShapeError
 
 __all__ = [

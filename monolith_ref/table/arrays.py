@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from monolith_ref.errors import ArgumentError, DtypeError, ShapeError
 from monolith_ref.fid import to_signed
 
-__all__ = ["as_array", "as_floats", "as_ids", "as_int", "as_splits", "rows_of"]
+__all__ = ["as_array", "as_floats", "as_ids", "as_int", "as_splits", "optional_time", "rows_of"]
 
 
 class _Alias:
@@ -115,6 +115,11 @@ def as_int(value: Any, what: str) -> int:
     if array.size != 1 or array.dtype.kind not in "iu":
         raise DtypeError(f"{what} must be one integer, got {array.dtype} of shape {array.shape}")
     return int(array.reshape(-1)[0])
+
+
+def optional_time(req_time: Any) -> int:
+    """The time of a call: None is 0."""
+    return 0 if req_time is None else as_int(req_time, "req_time")
 
 
 def as_splits(value: Any, parts: int, length: int, what: str) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from monolith_ref.errors import ConfigError, ShapeError
 from monolith_ref.learning_rate import LrProfile
 from monolith_ref.quirks import Quirks
 from monolith_ref.table.admission import AdmissionFilter
-from monolith_ref.table.arrays import as_floats, as_ids, as_int, rows_of
+from monolith_ref.table.arrays import as_floats, as_ids, as_int, optional_time, rows_of
 from monolith_ref.table.core import Table
 from monolith_ref.table.entries import Snapshots, lookup_entries
 from monolith_ref.table.names import NameScope, default_scope
@@ -150,13 +150,13 @@ class HashTable:
     def assign(self, ids: Any, values: Any, req_time: Any = None) -> HashTable:
         """Set rows: ids int64 ``[n]``, values float32 ``[n, dim]``; state stays, times become ``req_time``."""
         keys, flat = self._rows(ids, values, "assign")
-        self._table.assign(keys, flat, _time(req_time))
+        self._table.assign(keys, flat, optional_time(req_time))
         return self._again()
 
     def assign_add(self, ids: Any, values: Any, req_time: Any = None) -> HashTable:
         """Add to rows, row by row."""
         keys, flat = self._rows(ids, values, "assign_add")
-        self._table.assign_add(keys, flat, _time(req_time))
+        self._table.assign_add(keys, flat, optional_time(req_time))
         return self._again()
 
     def apply_gradients(
@@ -177,7 +177,7 @@ class HashTable:
         self._table.check_finite(keys, flat, "gradients")
         step = as_int(global_step, "global_step")
         rates = self.learning_rates(step)
-        self._table.optimize(keys, flat, rates, step, _time(req_time), dedup=enable_dedup)
+        self._table.optimize(keys, flat, rates, step, optional_time(req_time), dedup=enable_dedup)
         return self._again()
 
     def learning_rates(self, global_step: int = 0) -> NDArray[np.float32]:
@@ -253,10 +253,6 @@ def claim(handle: Any, name: str, scope: NameScope | None) -> None:
     resource = _Resource(handle)
     (scope or default_scope).claim(name, resource)
     handle._resource = resource
-
-
-def _time(req_time: Any) -> int:
-    return 0 if req_time is None else as_int(req_time, "req_time")
 
 
 def hash_table_from_config(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from monolith_kernels.target import Target
@@ -20,12 +20,12 @@ from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError
 from monolith_ref.learning_rate import LrProfile
 from monolith_ref.quirks import Quirks, as_quirks
 from monolith_ref.table.admission import AdmissionFilter, DummyFilter
-from monolith_ref.table.arrays import as_floats, as_ids, as_int, rows_of
+from monolith_ref.table.arrays import as_floats, as_ids, as_int, optional_time, rows_of
 from monolith_ref.table.config import Expiry
 from monolith_ref.table.core import Table
 from monolith_ref.table.entries import Snapshots, lookup_entries
 from monolith_ref.table.flat import RaggedId, check_ragged, flat_values, ragged_ids, split_values
-from monolith_ref.table.fused import FusedLookup, fused_apply, fused_find
+from monolith_ref.table.flat_calls import FlatCalls, Pairs
 from monolith_ref.table.hash_table import claim, serving_config
 from monolith_ref.table.names import NameScope, default_scope
 from monolith_ref.table.streams import RandomStreams
@@ -33,10 +33,8 @@ from monolith_ref.table.touched import TouchedKeySet
 
 __all__ = ["MultiHashTable"]
 
-Pairs = list[tuple[Table, NDArray[np.int64], NDArray[np.float32]]]
 
-
-class MultiHashTable:
+class MultiHashTable(FlatCalls):
     """Tables by name. Made by :meth:`from_configs`; updating calls return an object that shares the tables.
 
     Attributes
@@ -257,12 +255,12 @@ class MultiHashTable:
         self, values: Mapping[str, Any], req_time: Any = None, enable_inter_table_parallelism: bool = False
     ) -> MultiHashTable:
         """Set rows: ``{name: (ids [n], values [n, dim])}``; times become ``req_time`` (None: 0)."""
-        when = _time(req_time)
+        when = optional_time(req_time)
         if "multi_assign_ignores_req_time" in self.quirks:
             when = 0
         return self._assign(self._pairs(values, "assign"), when)
 
-    def _assign(self, pairs: Pairs, when: int) -> MultiHashTable:
+    def _assign(self, pairs: Pairs, when: int) -> Self:
         self._check(pairs, when, "values")
         for table, keys, flat in pairs:
             table.assign(keys, flat, when)
@@ -270,7 +268,7 @@ class MultiHashTable:
 
     def assign_add(self, values: Mapping[str, Any], req_time: Any = None) -> MultiHashTable:
         """Add to rows: ``{name: (ids [n], values [n, dim])}``."""
-        pairs, when = self._pairs(values, "assign_add"), _time(req_time)
+        pairs, when = self._pairs(values, "assign_add"), optional_time(req_time)
         self._check(pairs, when, "values")
         for table, keys, flat in pairs:
             table.assign_add(keys, flat, when, one_by_one=False)
@@ -280,8 +278,8 @@ class MultiHashTable:
         """One optimizer step per position: ``{name: (ids, grads)}``, tables in order."""
         return self._apply(self._pairs(gradients, "apply_gradients", any_rank=True), global_step, req_time)
 
-    def _apply(self, pairs: Pairs, global_step: Any, req_time: Any) -> MultiHashTable:
-        step, when = as_int(global_step, "global_step"), _time(req_time)
+    def _apply(self, pairs: Pairs, global_step: Any, req_time: Any) -> Self:
+        step, when = as_int(global_step, "global_step"), optional_time(req_time)
         rates = dict(zip(self.tables, self.learning_rates(step), strict=True))
         for table, _, _ in pairs:
             table.check_update(rates[table.name], step, when)
@@ -317,88 +315,6 @@ class MultiHashTable:
         """Remove every row of every table."""
         for table in self._list:
             table.clear()
-        return copy.copy(self)
-
-    # ---- flat calls
-
-    def raw_lookup(self, ragged_id: Any) -> NDArray[np.float32]:
-        """Rows of a ragged id, flat. With ``K * R + 1`` splits: R requests, one after the other."""
-        keys, splits, requests = self._requests(ragged_id)
-        counts = np.diff(splits).reshape(requests, len(self._list))
-        total = int((counts * np.array(self.get_table_dim_sizes(), np.int64)).sum())
-        out = np.empty(total, np.float32)
-        first_only = "multi_lookup_batched_first_request" in self.quirks
-        start = 0
-        for request in range(requests):
-            for number, table in enumerate(self._list):
-                count = int(counts[request, number])
-                begin = int(splits[number if first_only else request * len(self._list) + number])
-                stop = start + count * table.dim
-                part = keys[begin : begin + count]
-                table.lookup_into(part, out[start : start + len(part) * table.dim])
-                out[start + len(part) * table.dim : stop] = 0
-                start = stop
-        return out
-
-    def _requests(self, ragged_id: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        splits = getattr(ragged_id, "row_splits", None)
-        if splits is None:
-            try:
-                _, splits = ragged_id
-            except (TypeError, ValueError):
-                raise ShapeError("a ragged id has values and row_splits") from None
-        parts = as_ids(splits, "row_splits").size - 1
-        if parts < 1 or parts % len(self._list):
-            raise ShapeError(f"row_splits must have {len(self._list)} entries a request and one more, got {parts + 1}")
-        ragged = check_ragged(ragged_id, parts)
-        return ragged.values, ragged.row_splits, parts // len(self._list)
-
-    def _ragged_pairs(self, ragged_id: Any, flat: Any) -> Pairs:
-        ragged = check_ragged(ragged_id, len(self._list))
-        parts = split_values(ragged, flat, self.get_table_dim_sizes(), self.table_names)
-        return [(table, ids, floats) for table, (ids, floats) in zip(self._list, parts, strict=True)]
-
-    def raw_assign(self, ragged_id: Any, flat: Any, req_time: Any = None) -> MultiHashTable:
-        """Set rows of a ragged id from flat values."""
-        return self._assign(self._ragged_pairs(ragged_id, flat), _time(req_time))
-
-    def raw_apply_gradients(self, ragged_id: Any, flat: Any, global_step: Any, req_time: Any = None) -> MultiHashTable:
-        """One optimizer step per position of a ragged id, by flat gradients."""
-        return self._apply(self._ragged_pairs(ragged_id, flat), global_step, req_time)
-
-    def fused_lookup(self, ids: Any, fused_slot_size: Any, num_of_shards: Any, req_time: Any = None) -> FusedLookup:
-        """Rows of N shards times K tables of ids; see :class:`FusedLookup`."""
-        return fused_find(self._list, ids, fused_slot_size, num_of_shards)
-
-    def fused_apply_gradient(
-        self,
-        ids: Any,
-        indices: Any,
-        fused_slot_size: Any,
-        id_grads: Any,
-        id_offsets: Any,
-        grad_offsets: Any,
-        global_step: Any,
-        req_time: Any,
-        num_of_shards: Any,
-        enable_grad_accumulation: bool = False,
-    ) -> MultiHashTable:
-        """Optimizer steps of every shard in order; with accumulation one per distinct id of a chunk."""
-        step = as_int(global_step, "global_step")
-        rates = self.learning_rates(step)
-        fused_apply(
-            self._list,
-            ids,
-            fused_slot_size,
-            id_grads,
-            id_offsets,
-            grad_offsets,
-            rates,
-            step,
-            _time(req_time),
-            num_of_shards,
-            enable_grad_accumulation,
-        )
         return copy.copy(self)
 
     # ---- files and protos
@@ -449,7 +365,3 @@ class MultiHashTable:
         """The live tables of that shared name; UnknownNameError where there are none."""
         found: MultiHashTable = copy.copy((scope or default_scope).find(proto.shared_name).handle)
         return found
-
-
-def _time(req_time: Any) -> int:
-    return 0 if req_time is None else as_int(req_time, "req_time")

@@ -67,13 +67,6 @@ class _Cells:
     def full(self) -> bool:
         return self.num_elements >= self.capacity - 1
 
-    def checksum(self) -> str:
-        """Fold over all cells."""
-        total = 0
-        for cell in self.cells:
-            total = (total * 1099511628211 + cell) & U64
-        return f"{total:016x}"
-
 
 class _Counting:
     quirks: set[str]
