@@ -12,10 +12,22 @@ from monolith_kernels.cuda.launch import SIMULATED, cuda_kernel
 from monolith_kernels.prim import Ieee, madd, mul
 from monolith_kernels.superaccumulator import add_term
 
-__all__ = ["finish", "launch_product", "product", "transpose", "weight_gradient_exact", "weight_gradient_limbs"]
+__all__ = [
+    "finish",
+    "launch_product",
+    "product",
+    "product_by_thread",
+    "transpose",
+    "weight_gradient_exact",
+    "weight_gradient_limbs",
+]
 
 TILE = 2 if SIMULATED else 16
 """Side of a tile."""
+
+FEW_TERMS = 1 << 14
+"""The simulator takes milliseconds to bring the threads of a block together: beyond so many products it runs
+:func:`product_by_thread`, which never waits."""
 
 
 @cuda_kernel
@@ -43,9 +55,30 @@ def product(
         out[r * columns + c] = total
 
 
+@cuda_kernel
+def product_by_thread(
+    a: F4, a_row: int, a_step: int, b: F4, b_step: int, b_column: int, steps: int, rows: int, columns: int, out: F4
+) -> None:
+    """As :func:`product`, without tiles."""
+    i = cuda.grid(1)
+    if i < rows * columns:
+        r = i // columns
+        c = i % columns
+        total = np.float32(0.0)
+        for m in range(steps):
+            total = madd(Ieee(), a[r * a_row + m * a_step], b[m * b_step + c * b_column], total)
+        out[i] = total
+
+
 def launch_product(a: Any, a_strides: Any, b: Any, b_strides: Any, b_shape: Any, out: Any) -> None:
     """Launch :func:`product` over an output matrix; ``b_shape`` = (steps, columns)."""
     rows, columns = out.shape
+    if SIMULATED and rows * columns * b_shape[0] > FEW_TERMS:
+        product_by_thread.per_item(
+            rows * columns, a.reshape(-1), *a_strides, b.reshape(-1), *b_strides, b_shape[0], rows, columns,
+            out.reshape(-1),
+        )  # fmt: skip
+        return
     grid = (-(-columns // TILE), -(-rows // TILE))
     product.launch(
         grid, (TILE, TILE), a.reshape(-1), *a_strides, b.reshape(-1), *b_strides, b_shape[0], rows, columns,
