@@ -133,8 +133,9 @@ def _build(kind: type[Kind], pairs: Mapping[str, str], where: str) -> Kind:
 class FeatureList:
     """Features, feeds, caches and column names of a file.
 
-    ``list[slot]`` is the first feature of a slot; ``list[name]`` looks for the name as it is, with ``f_``, with
-    ``fc_``, then, where it holds ``-``, with ``fc_`` and with ``f_`` before every term. UnknownNameError where there is none.
+    ``list[slot]`` is the first feature of a slot. ``list[name]`` looks for the name as it is, with ``f_``, with
+    ``fc_``,
+    then, where it holds ``-``, with ``fc_`` and with ``f_`` before every term. UnknownNameError where there is none.
 
     Attributes
     ----------
