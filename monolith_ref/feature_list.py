@@ -134,8 +134,7 @@ class FeatureList:
     """Features, feeds, caches and column names of a file.
 
     ``list[slot]`` is the first feature of a slot. ``list[name]`` looks for the name as it is, with ``f_``, with
-    ``fc_``,
-    then, where it holds ``-``, with ``fc_`` and with ``f_`` before every term. UnknownNameError where there is none.
+    ``fc_``, then, where it holds ``-``, with ``fc_`` and with ``f_`` before every term. UnknownNameError for none.
 
     Attributes
     ----------
