@@ -161,6 +161,8 @@ def _compare(settings: Settings, request: Request, as_json: bool) -> int:
     directory = prepare_directory(
         settings["model_dir"], communicator, overwrite=request.overwrite, resume=request.resume
     )
+    if request.resume:
+        _check_checkpoints(job, directory)
     runs = _run_all(job, directory, quiet=as_json)
     if all(run.skipped for run in runs):
         raise EnvironmentMissing("; ".join(sorted({run.skipped for run in runs})))
@@ -183,16 +185,24 @@ def _asked(request: Request) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
+def _check_checkpoints(job: Job, directory: Path) -> None:
+    """Refuse what cannot be continued before any layout makes a step."""
+    from monolith_conformance.compare.run import checkpoint_of
+
+    for name in job.settings["targets"]:
+        for layout in job.layouts:
+            checkpoint_of(job, layout, name, directory)
+
+
 def _run_all(job: Job, directory: Path, quiet: bool) -> list[RunResult]:
     from monolith_conformance.compare.progress import progress_of
     from monolith_conformance.compare.run import run_one
 
     settings = job.settings
-    layouts = ("merged", "multi") if settings["table.layout"] == "both" else (settings["table.layout"],)
     runs = []
     for name in settings["targets"]:
         target, why_not = available_target(name, settings["threads"], job.batch_size, job.steps)
-        for layout in layouts:
+        for layout in job.layouts:
             if target is None:
                 runs.append(RunResult(layout, name, verdict="pass", skipped=why_not))
                 continue

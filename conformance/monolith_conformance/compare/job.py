@@ -86,6 +86,12 @@ class Job:
         """Features in the order of their columns."""
         return tuple(self.slots)
 
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """Layouts to run, in turn."""
+        chosen = self.settings["table.layout"]
+        return ("merged", "multi") if chosen == "both" else (chosen,)
+
     def task(self) -> EmbeddingUpdateTask:
         """The model of this job."""
         params = EmbeddingUpdateTask.params()

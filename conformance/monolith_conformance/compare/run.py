@@ -23,10 +23,11 @@ from monolith_conformance.compare.probe import watch_rows
 from monolith_conformance.compare.published import published_notes
 from monolith_conformance.compare.results import RunResult, StepRecord
 from monolith_conformance.compare.task import DIM
+from monolith_ref.checkpoint.job import JobCheckpoint
 from monolith_ref.training.engine import Engine
 from monolith_ref.training.observer import Observer, StepResult
 
-__all__ = ["Progress", "run_one"]
+__all__ = ["Progress", "checkpoint_of", "run_one"]
 
 Progress = Callable[[int, float], None]
 """Told after every compared step: steps made, loss."""
@@ -38,6 +39,20 @@ class _Teller(Observer):
 
     def on_step(self, result: StepResult) -> None:
         self._tell(result.step + 1, float(result.loss))
+
+
+def _checkpoint_directory(directory: Path, layout: str, target: str) -> Path:
+    return directory / "checkpoint" / f"{layout}-{target}"
+
+
+def _facts(job: Job, layout: str, target: str) -> dict[str, str]:
+    return {**job.facts, "table.layout": layout, "targets": target}
+
+
+def checkpoint_of(job: Job, layout: str, target: str, directory: Path) -> JobCheckpoint | None:
+    """The checkpoint to continue from, checked; None where there is none yet. Errors: ``usable_checkpoint``."""
+    place = _checkpoint_directory(directory, layout, target)
+    return usable_checkpoint(place, _facts(job, layout, target), job.communicator.size, job.steps)
 
 
 def run_one(job: Job, layout: str, target: Target, directory: Path, tell: Progress) -> RunResult:
@@ -63,10 +78,8 @@ def run_one(job: Job, layout: str, target: Target, directory: Path, tell: Progre
         with_slot=bool(job.request.inputs),
     )
     result = RunResult(layout, target.name, features=list(job.features))
-    checkpoint_directory = directory / "checkpoint" / f"{layout}-{target.name}"
-    facts = {**job.facts, "table.layout": layout, "targets": target.name}
     if job.request.resume:
-        checkpoint = usable_checkpoint(checkpoint_directory, facts, communicator.size, job.steps)
+        checkpoint = checkpoint_of(job, layout, target.name, directory)
         if checkpoint is None:
             result.notes.append("there was no checkpoint to continue from: this run began at step 0")
         else:
@@ -77,10 +90,10 @@ def run_one(job: Job, layout: str, target: Target, directory: Path, tell: Progre
             result.resumed_at = checkpoint.step
             result.notes.append(f"continued from the checkpoint of step {checkpoint.step}")
     checkpoints = Checkpoints(
-        checkpoint_directory,
+        _checkpoint_directory(directory, layout, target.name),
         communicator,
         comparer,
-        facts,
+        _facts(job, layout, target.name),
         every_steps=job.settings["checkpoint.every_steps"],
         every_seconds=job.settings["checkpoint.every_seconds"],
         keep=job.settings["checkpoint.keep"],
