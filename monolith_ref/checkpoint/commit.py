@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint import naming
-from monolith_ref.checkpoint.container import SnappyBlocks
+from monolith_ref.checkpoint.container import SnappyBlocks, frame
 from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, read_manifest
 from monolith_ref.errors import CheckpointError
@@ -76,8 +76,6 @@ class Sink:
 
     def write_payloads(self, payloads: Iterable[bytes]) -> None:
         """Append records one by one."""
-        from monolith_ref.checkpoint.container import frame
-
         for payload in payloads:
             self.write(memoryview(frame(payload)), np.array([len(payload)], np.int64))
 

@@ -78,7 +78,7 @@ class _Source(Protocol):
 
 
 class _Plain:
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, descriptor: int) -> None:
         self.stray = 0
         self._descriptor = descriptor
         self._left = os.fstat(descriptor).st_size
@@ -195,7 +195,7 @@ class RecordFile:
         except OSError as error:
             raise damage("no_files", f"cannot be read: {error.strerror}", self.path) from error
         try:
-            source = _Snappy(self.path, descriptor) if self.compressed else _Plain(self.path, descriptor)
+            source = _Snappy(self.path, descriptor) if self.compressed else _Plain(descriptor)
             yield from self._batches(source)
         finally:
             os.close(descriptor)
