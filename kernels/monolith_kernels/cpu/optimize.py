@@ -50,9 +50,13 @@ def _update(
     last = hi - 1
     for k in range(lo, hi):
         ahead = np.int64(numbers[min(k + _AHEAD, last)]) * width
-        for line in range(0, d, 16):
+        # The usual row has one line of each: loops that rarely run keep the rest of a row's work in the window.
+        prefetch(rows, ahead + embedding)
+        if state_words > 0:
+            prefetch(rows, ahead + state)
+        for line in range(16, d, 16):
             prefetch(rows, ahead + embedding + line)
-        for line in range(0, state_words, 16):
+        for line in range(16, state_words, 16):
             prefetch(rows, ahead + state + line)
         number = np.int64(numbers[k])
         if number < 0:
