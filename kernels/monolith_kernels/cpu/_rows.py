@@ -33,7 +33,8 @@ def gather_rows(
     for i in range(lo, hi):
         if i + _AHEAD < hi:
             ahead = np.int64(row_numbers[i + _AHEAD]) * width + column
-            for line in range(0, dim, _LINE):
+            prefetch_read(flat, ahead)
+            for line in range(_LINE, dim, _LINE):
                 prefetch_read(flat, ahead + line)
         row = np.int64(row_numbers[i])
         target = offset + i * stride

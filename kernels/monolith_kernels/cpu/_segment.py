@@ -42,7 +42,8 @@ def sum_of_vectors(
         for j in range(splits[i], splits[i + 1]):
             if j + _AHEAD < last:
                 ahead = offsets[positions[j + _AHEAD]]
-                for line in range(0, dim, _LINE):
+                prefetch_read(flat, ahead)
+                for line in range(_LINE, dim, _LINE):
                     prefetch_read(flat, ahead + line)
             source = offsets[positions[j]]
             if source < 0:
@@ -80,7 +81,8 @@ def sum_of_rows(
         for j in range(splits[i], splits[i + 1]):
             if j + _AHEAD < last:
                 ahead = np.int64(row_numbers[positions[j + _AHEAD]]) * width + row_column
-                for line in range(0, dim, _LINE):
+                prefetch_read(flat, ahead)
+                for line in range(_LINE, dim, _LINE):
                     prefetch_read(flat, ahead + line)
             row = np.int64(row_numbers[positions[j]])
             if row >= 0:
