@@ -8,7 +8,7 @@ from itertools import pairwise
 from monolith_conformance.compare.comparer import Comparer
 from monolith_conformance.compare.final import check_all_rows, collect_state_digest
 from monolith_conformance.compare.generator import FEATURES, ID_SPACE, feature_names, kernel
-from monolith_conformance.compare.golden import known_state_digest
+from monolith_conformance.compare.golden import known_state
 from monolith_conformance.compare.path_b import PathB
 from monolith_conformance.compare.task import DIM, HIDDEN, HIDDEN_BIAS, START, EmbeddingUpdateTask
 from monolith_conformance.compare.universe import GeneratedUniverse
@@ -65,7 +65,7 @@ class CpuSyncTrainTest(unittest.TestCase):
         assert len(engine.tables) == (FEATURES if multi_hash_table else 1)
         assert [record.step for record in comparer.records] == list(range(STEPS))
         assert all(record.moved > 90_000 for record in comparer.records)
-        assert collect_state_digest(engine, communicator) == known_state_digest("sequential", 1, STEPS)
+        assert collect_state_digest(engine, communicator)[:16] == known_state("sequential", 1, STEPS)
 
     def test_embedding_update(self) -> None:
         for gpu in (False, True) if _gpu_is_available() else (False,):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from monolith_conformance.compare.digests import head_digest, state_digest
 from monolith_conformance.compare.generator import GeneratedSource, kernel
-from monolith_conformance.compare.golden import cases
+from monolith_conformance.compare.golden import cases, known_state
 from monolith_conformance.compare.universe import GeneratedUniverse
 from monolith_conformance.oracle.sync import DenseRows, Layer, Oracle, RankBatch, Settings
 from monolith_conformance.oracle.sync_simulation import StepOutcome, simulate_step
@@ -141,3 +141,9 @@ def test_the_record_reader_knows_nothing_of_the_engine() -> None:
     assert "monolith_ref" not in text
     assert "monolith_kernels" not in text
     assert "monolith_protos" not in text
+
+
+def test_the_table_of_states_agrees_with_the_golden_file() -> None:
+    for case in cases():
+        if "state_digest" in case:
+            assert case["state_digest"].startswith(known_state(case["reduction"], case["ranks"], case["steps"]) or "?")

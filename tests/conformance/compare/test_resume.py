@@ -64,12 +64,12 @@ def test_the_oracle_reads_what_the_engine_wrote(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_continued(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert compare(tmp_path, "--steps", "2") == 0
     before = (tmp_path / "report.json").read_bytes()
     assert compare(tmp_path, *words, "--resume") == 2
-    assert message in capsys.readouterr().err
+    assert message in capfd.readouterr().err
     assert (tmp_path / "report.json").read_bytes() == before
 
 
@@ -77,7 +77,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
     assert compare(tmp_path / "nowhere", "--steps", "2", "--resume") == 2
 
 
-def test_a_changed_number_in_the_files_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_number_in_the_files_is_noticed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Also with a right checksum: the digest of the manifest is over numbers, not over files."""
     assert compare(tmp_path, "--steps", "2") == 0
     manifest = next((tmp_path / "checkpoint" / "multi-cpu").glob("*.dense"))
@@ -85,7 +85,7 @@ def test_a_changed_number_in_the_files_is_noticed(tmp_path: Path, capsys: pytest
     data[len(data) // 2] ^= 1
     manifest.write_bytes(bytes(data))
     assert compare(tmp_path, "--steps", "3", "--resume") == 2
-    assert manifest.name in capsys.readouterr().err
+    assert manifest.name in capfd.readouterr().err
 
 
 @pytest.mark.mpi
