@@ -33,7 +33,6 @@ __all__ = [
     "crc32c",
     "decode_rows",
     "encode_rows",
-    "frame_sizes",
     "masked_crc",
     "row_bound",
     "scan_records",
@@ -199,15 +198,6 @@ def scan_records(data, start, stop, limit, starts, lengths):  # type: ignore[no-
         count += 1
         at += need
     return count, at, OK, np.int64(0)
-
-
-@kernel
-def frame_sizes(lengths):  # type: ignore[no-untyped-def]
-    """Bytes that payloads of these lengths take in a file."""
-    total = np.int64(0)
-    for k in range(len(lengths)):
-        total += lengths[k] + 16
-    return total
 
 
 def row_bound(dim: int, plan: NDArray[np.int64], elements: NDArray[np.int64]) -> int:

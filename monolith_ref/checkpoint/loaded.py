@@ -44,11 +44,6 @@ class LoadedTable:
         if len(rows):
             self.parts.append((rows, found if (found < decoded.shape.dim).any() else None))
 
-    @property
-    def largest_time(self) -> int:
-        """The largest update time of the rows, 0 without rows."""
-        return max((int(rows.update_time.max()) for rows, _widths in self.parts), default=0)
-
     def ids(self) -> NDArray[np.int64]:
         """All ids, in order."""
         parts = [rows.ids for rows, _widths in self.parts]
