@@ -194,13 +194,13 @@ def test_other_settings_pass_too(words: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(("ranks", "reduction"), [(2, "sequential"), (3, "mean"), (4, "sum"), (4, "exact")])
-def test_ranks_give_the_known_digest(ranks: int, reduction: str, tmp_path: Path) -> None:
-    job = run_ranks(
-        ranks,
-        ["-m", "monolith_ref", "compare", "--steps", "5", "--reduction", reduction, "--model-dir", str(tmp_path)],
-        timeout=240,
-    )
+@pytest.mark.parametrize(
+    ("ranks", "reduction", "layout"),
+    [(2, "sequential", "both"), (3, "mean", "multi"), (4, "sum", "merged"), (4, "exact", "multi")],
+)
+def test_ranks_give_the_known_digest(ranks: int, reduction: str, layout: str, tmp_path: Path) -> None:
+    words = ["--steps", "5", "--reduction", reduction, "--layout", layout, "--model-dir", str(tmp_path)]
+    job = run_ranks(ranks, ["-m", "monolith_ref", "compare", *words], timeout=240)
     assert job.code == 0, job.stderr
     report = report_of(tmp_path)
     known = known_state(reduction, ranks, 5)

@@ -42,7 +42,7 @@ def test_all_rows_once_an_epoch(logs: Path, tmp_path: Path) -> None:
 @pytest.mark.mpi
 def test_exact_has_one_digest_for_all_ranks(logs: Path, tmp_path: Path) -> None:
     found = set()
-    for ranks in (1, 3, 6):
+    for ranks in (2, 6):
         directory = tmp_path / str(ranks)
         words = ["-m", "monolith_ref", *options(logs, directory), "--reduction", "exact"]
         job = run_ranks(ranks, words, timeout=240)
