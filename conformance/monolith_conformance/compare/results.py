@@ -121,19 +121,24 @@ class RunResult:
     resumed_at: int = 0
 
     @property
+    def finished(self) -> list[StepRecord]:
+        """Records of the steps that the engine made to their end (a difference may stop one half-way)."""
+        return [record for record in self.records if record.phases]
+
+    @property
     def engine_ms(self) -> float:
         """Median milliseconds of a step of the engine."""
-        return 1e3 * median([r.engine_seconds for r in self.records]) if self.records else 0.0
+        return _median_ms([record.engine_seconds for record in self.finished])
 
     @property
     def oracle_ms(self) -> float:
         """Median milliseconds of a step of path B."""
-        return 1e3 * median([r.oracle_seconds for r in self.records]) if self.records else 0.0
+        return _median_ms([record.oracle_seconds for record in self.finished])
 
     @property
     def compare_ms(self) -> float:
         """Median milliseconds spent comparing in a step."""
-        return 1e3 * median([r.compare_seconds for r in self.records]) if self.records else 0.0
+        return _median_ms([record.compare_seconds for record in self.finished])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``report.json``."""
@@ -145,3 +150,7 @@ class RunResult:
             "comparison": self.compare_ms,
         }
         return plain
+
+
+def _median_ms(seconds: Sequence[float]) -> float:
+    return 1e3 * median(seconds) if seconds else 0.0

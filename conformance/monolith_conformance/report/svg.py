@@ -1,7 +1,7 @@
 """Charts as inline SVG: lines, stacked bars and a map of cells. No scripts, no fonts, no outside files.
 
 Every chart has a viewBox about as wide as a phone, so that its text stays readable when it is not scaled up; colours
-come from the page's style sheet (classes ``c0`` ... ``c11``).
+come from the page's style sheet (classes ``c0`` ... ``c15``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["cell_map", "line_chart", "si", "stacked_bars"]
 
 WIDTH, HEIGHT = 380, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 24
-COLOURS = 12
+COLOURS = 16
 
 
 def si(value: float) -> str:
