@@ -133,7 +133,7 @@ def _charts(run: RunResult) -> list[dict[str, Any]]:
 
 
 def _timed(run: RunResult) -> tuple[list[StepRecord], str]:
-    """The steps whose times are drawn: without the first one where compiling dwarfs all others, and then a word of it."""
+    """The steps whose times are drawn: without the first where loading kernels dwarfs the others, and a word of it."""
     records = run.finished
     first = 1e3 * records[0].engine_seconds if records else 0.0
     if len(records) < 3 or first < 4 * run.engine_ms:
