@@ -1,4 +1,4 @@
-"""Streams of random words by name: Philox4x64-10 with key [seed, tag], counter [0, a, b, 0]. Rule: sync_training 6.1."""
+"""Streams of random words by name: Philox4x64-10 key [seed, tag], counter [0, a, b, 0]. Rule: sync_training 6.1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["stream"]
 
 
 def stream(seed: int, tag: int, a: int, b: int, words: int) -> NDArray[np.uint64]:
-    """The first ``words`` words (uint64) of stream (tag, a, b) of ``seed``; ArgumentError for seeds outside 0..2^64-1."""
+    """The first ``words`` words (uint64) of stream (tag, a, b); ArgumentError for a seed outside 0..2^64-1."""
     if not 0 <= seed < 1 << 64:
         raise ArgumentError(f"seed must be in 0..2^64-1, not {seed}")
     key = np.array([seed, tag], np.uint64)

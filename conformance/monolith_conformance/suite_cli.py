@@ -12,7 +12,6 @@ import typer
 from monolith_ref.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
-
     from monolith_conformance.outcome import Outcome, RunSummary
 
 __all__ = ["register"]

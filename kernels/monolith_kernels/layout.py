@@ -32,9 +32,13 @@ State = dict[str, Any]
 
 
 def padded(dim: int) -> int:
-    """Words that a part of ``dim`` floats takes: a multiple of 8, of 16 above 8 (0 stays 0)."""
-    step = 8 if dim <= 8 else 16
-    return -(-dim // step) * step
+    """Words that a part of ``dim`` floats takes: a power of two up to 8, a multiple of 16 above (0 stays 0).
+
+    Whole vectors are what makes loops fast; below one vector memory counts, so a bias of one float takes one.
+    """
+    if dim <= 8:
+        return 1 << (dim - 1).bit_length() if dim > 0 else 0
+    return -(-dim // 16) * 16
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from monolith_conformance.backend import PROTOCOL, BackendFault
 from monolith_conformance.testee.framing import ENCODINGS
 from monolith_ref.errors import FormatError
 
-__all__ = ["PROTOCOL", "BackendFault", "Program"]
+__all__ = ["Program"]
 
 STDERR_KEPT = 16_384
 READ_SIZE = 1 << 16

@@ -1,4 +1,4 @@
-"""Packing rows for serving, and training reads that a compressor changes. Twin of :mod:`monolith_kernels.cuda.quantize`.
+"""Packing rows for serving, and training reads that a compressor changes. Twin: monolith_kernels.cuda.quantize.
 
 Rule: optimizers 6. All float arrays are float32 and C-contiguous; offsets and strides count elements (bytes where the
 array is uint8). Callers are trusted.
@@ -81,7 +81,7 @@ def encode(
     out_offset: int,
     out_stride: int,
 ) -> None:
-    """Pack ``n`` vectors of ``dim`` floats (vector k at ``offset + k*stride``) into bytes at ``out_offset + k*out_stride``.
+    """Pack ``n`` vectors of ``dim`` floats at ``offset + k*stride`` into bytes at ``out_offset + k*out_stride``.
 
     One segment of a serving row; the next one begins ``dim * q.size`` bytes further. Little-endian, no padding.
     """
@@ -99,14 +99,14 @@ def decode(
     out_offset: int,
     out_stride: int,
 ) -> None:
-    """Unpack what :func:`encode` packed: bytes at ``offset + k*stride`` into floats at ``out_offset + k*out_stride``."""
+    """Unpack :func:`encode`: bytes at ``offset + k*stride`` into floats at ``out_offset + k*out_stride``."""
     _decode(q, q.size, packed.reshape(-1), offset, stride, n, dim, out.reshape(-1), out_offset, out_stride)
 
 
 def read(
     layout: RowLayout, flat: NDArray[np.float32], offset: int, stride: int, n: int, scales: NDArray[np.float32]
 ) -> None:
-    """Turn gathered embeddings (vector k at ``offset + k*stride``, ``layout.dim`` floats) into what training reads, in place.
+    """Turn gathered embeddings (``layout.dim`` floats at ``offset + k*stride``) into what training reads, in place.
 
     ``scales`` float32 ``[segments]``: the present scale of every one_bit segment (others are not looked at). Segments
     whose quantizer leaves reads alone cost nothing.

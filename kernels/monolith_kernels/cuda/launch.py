@@ -66,7 +66,7 @@ def cuda_kernel(function: Callable[..., None]) -> CudaKernel:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # Simulated threads compute with NumPy scalars, which warn about the overflows and NaNs that float32 code is full of;
+    # Simulated threads compute with NumPy scalars, which warn about overflows and NaNs, normal in float32 code;
     # error states do not reach other threads, warning filters do.
     if not SIMULATED:
         yield

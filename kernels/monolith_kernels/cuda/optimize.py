@@ -1,6 +1,6 @@
-"""Updates and initialisation of rows on CUDA. Twin of :mod:`monolith_kernels.cpu.optimize`, whose table of arguments holds.
+"""Updates and initialisation of rows on CUDA. Twin: monolith_kernels.cpu.optimize, whose table of arguments holds.
 
-``rows`` lives on the device; other arrays may live on either side. ``numbers`` must be distinct. One thread per element:
+``rows`` lives on the device, other arrays on either side. ``numbers`` must be distinct. One thread per element:
 a block has ``(lanes, rows)`` threads, every lane reads its row's own words and repeats the ordered reductions, then all
 meet before the first element is written.
 """
