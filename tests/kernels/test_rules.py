@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numba
 import numpy as np
 import pytest
@@ -99,38 +96,3 @@ def test_the_largest_draw_is_below_one() -> None:
     stream[:624] = 0
     stream[0], stream[624] = 0x7FFFFFFF, 0
     assert random.uniforms(random.mt19937(), 700).max() < 1
-
-
-CPU = Path("/proc/cpuinfo")
-HAS_AVX = CPU.exists() and "avx" in CPU.read_text()
-
-
-@pytest.mark.skipif(not HAS_AVX, reason="this host has no AVX")
-@pytest.mark.parametrize("rule", ["adagrad", "adadelta", "ftrl", "rmsprop", "adam"])
-@pytest.mark.parametrize("profile", ["ieee", "avx"])
-def test_rows_are_updated_by_vector_code(rule: str, profile: str) -> None:
-    layout = RowLayout.of([Segment(16, rules.make(rule))])
-    rows = np.ones((2, layout.width), np.float32)
-    optimize.update(profile, layout, rows, np.zeros(1, np.int32), np.ones(16, np.float32), 16, np.ones(1, np.float32))
-    texts = [
-        optimize._update.inspect_asm(signature)
-        for signature in optimize._update.signatures
-        if type(layout.segments[0].rule).__name__ in str(signature[1]) and profile in str(signature[0]).lower()
-    ]
-    if not any(texts):
-        pytest.skip("loaded from the cache, which keeps no assembly")
-    wide = "vdivpd" if rule in ("rmsprop", "adam") else "vdivps"
-    assert any(re.search(rf"{wide}.*[yz]mm", text) for text in texts)
-
-
-@pytest.mark.parametrize("rule", sorted(name for name, rule in rules.ALL.items() if not rule.double))
-def test_float32_rules_never_widen(rule: str) -> None:
-    layout = RowLayout.of([Segment(16, rules.make(rule))])
-    rows = np.ones((2, layout.width), np.float32)
-    optimize.update("ieee", layout, rows, np.zeros(1, np.int32), np.ones(16, np.float32), 16, np.ones(1, np.float32))
-    for signature in optimize._update.signatures:
-        if type(layout.segments[0].rule).__name__ in str(signature[1]):
-            module = optimize._update.inspect_llvm(signature)
-            body = module.split("define")[1] if module else ""
-            assert "fpext" not in body
-            assert "fptrunc" not in body

@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 import pytest
 
 PROGRAM = """
-import json, numpy as np
+import json, re, numpy as np
 from monolith_kernels.target import target
 from monolith_kernels.cpu import _gradient_sums, _matmul, _rows, _segment
 
@@ -28,6 +28,18 @@ zeros = np.zeros(64)
 t.segment.gradient_sums_exact(f(2, 16), 0, 16, i8, i4, f(0), i8[:2] * 16, zeros, zeros.copy(), 0)
 t.dense.matmul(f(4, 8), f(8, 16), f(4, 16))
 t.dense.weight_gradient(f(4, 8), f(4, 16), f(8, 16))
+from monolith_kernels import rules
+from monolith_kernels.cpu import optimize
+from monolith_kernels.layout import RowLayout, Segment
+for rule in ("adagrad", "adadelta", "ftrl", "adam", "rmsprop", "momentum", "group_adagrad"):
+    layout = RowLayout.of([Segment(16, rules.make(rule))])
+    optimize.update("ieee", layout, f(2, layout.width), np.zeros(1, np.int32), f(16), 16, f(1))
+
+def rule_of(signature):
+    return next(r for r in rules.ALL if re.search(rf"\\b{type(rules.make(r)).__name__}\\(", str(signature[1])))
+
+updates = {f"rule {rule_of(s)}": optimize._update.inspect_asm(s) for s in optimize._update.signatures}
+bodies = {f"llvm {rule_of(s)}": optimize._update.inspect_llvm(s) for s in optimize._update.signatures}
 kernels = {
     "gather": _rows.gather_rows,
     "sum": _segment.sum_of_vectors,
@@ -37,7 +49,8 @@ kernels = {
     "matmul": _matmul.products,
     "weight_gradient": _matmul.weight_gradient,
 }
-print(json.dumps({name: "".join(k.inspect_asm(s) for s in k.signatures) for name, k in kernels.items()}))
+asm = {name: "".join(k.inspect_asm(s) for s in k.signatures) for name, k in kernels.items()}
+print(json.dumps({**asm, **updates, **bodies}))
 """
 
 EXPECTED = {
@@ -78,3 +91,17 @@ def test_rows_are_asked_for_before_they_are_read(name: str, assembly: dict[str, 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_nothing_is_fused(name: str, assembly: dict[str, str]) -> None:
     assert not re.search(r"vfn?m(?:add|sub)\d", assembly[name])
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "adadelta", "ftrl", "adam", "rmsprop"])
+def test_rows_are_updated_by_vector_code(rule: str, assembly: dict[str, str]) -> None:
+    wide = "vdivpd" if rule in ("adam", "rmsprop") else "vdivps"
+    assert re.search(rf"{wide}\s.*%[yz]mm", assembly[f"rule {rule}"])
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "adadelta", "ftrl", "momentum", "group_adagrad"])
+def test_float32_rules_never_widen(rule: str, assembly: dict[str, str]) -> None:
+    body = assembly[f"llvm {rule}"].split("define")[1]
+    assert "fmul" in body, "this is not the rule's own function"
+    assert "fpext" not in body
+    assert "fptrunc" not in body

@@ -61,18 +61,13 @@ class OracleRows:
         """Rows after one step; row by row, segment by segment."""
         out = weights.copy()
         after: States = [list(row) for row in states]
+        # Gradients go through the compressors first, all segments, from the row as it was.
+        passed = self.seen_gradients(weights, gradients, step)
         self.scales = self.scales_at(step)
         for k, w in enumerate(out):
             for number, s in enumerate(self.segments):
                 span = self._span(number)
-                g = quantize.backward(
-                    self.profile,
-                    s.compressor,
-                    self.quantizers[number],
-                    w[span],
-                    gradients[k, span],
-                    self.scales[number],
-                )
+                g = passed[k, span]
                 if latest is not None:
                     g = rules.compensated(s.dc_lambda, w[span], g, latest[k, span], profile=self.profile)
                 decorated = s.stochastic_rounding or (s.dc_lambda is not None and latest is None)
