@@ -87,10 +87,13 @@ class _Table:
             raise ArgumentError(f"id {row.id}: {len(row.num)} floats for a row of {self.dim}")
         if self.serving:
             return
-        for segment, state in zip(self.table.segments, row.opt, strict=True):
+        for number, (segment, state) in enumerate(zip(self.table.segments, row.opt, strict=True)):
             expected = rules.initial(segment.rule, segment.config, segment.dim)
-            if set(state) != set(expected) or any(np.shape(state[k]) != np.shape(v) for k, v in expected.items()):
+            missing = set(expected) - set(state)
+            if missing or any(np.shape(state[name]) != np.shape(value) for name, value in expected.items()):
                 raise ArgumentError(f"id {row.id}: the state of {segment.rule} has another shape")
+            # A message may have fields that the arithmetic never reads.
+            row.opt[number] = {name: state[name] for name in expected}
 
     def _check_time(self, time: int) -> None:
         if not 0 <= time < 1 << 32 and "wrap_timestamps" not in self.table.quirks:
