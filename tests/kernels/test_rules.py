@@ -16,7 +16,7 @@ from monolith_kernels.prim import fma
 from tests.kernels.checks_rules import DIMS, SPECIALS, check_codec, check_entry, check_rule, numbers
 
 PRESETS = ("default", "clean", "original")
-EXAMPLES = settings(max_examples=12, derandomize=True, deadline=None)
+EXAMPLES = settings(max_examples=6, derandomize=True, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -29,7 +29,7 @@ def test_rule(rule: str, profile: str, seed: int, dim: int, count: int, preset: 
 
 
 @pytest.mark.parametrize("profile", ["ieee", "avx"])
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=10, derandomize=True, deadline=None)
 @given(seed=seeds, count=st.integers(0, 4), preset=st.sampled_from(PRESETS))
 def test_entry(profile: str, seed: int, count: int, preset: str) -> None:
     check_entry("cpu", profile, seed, count, preset)
