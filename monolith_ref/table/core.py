@@ -112,6 +112,7 @@ class Table:
         if self.plan.serving:
             codecs = segment_quantizers(self.plan, self.quirks)
             self.store = ServingStore(self.plan.dims, codecs, place, skip_zero=self.plan.skip_zero, expected=expected)
+            self.target = self.store.target  # serving rows live on the CPU, wherever training runs
             self._needs_step = False
         else:
             layout = row_layout(self.plan, self.quirks)
