@@ -58,7 +58,7 @@ mutants: $(VENV)/.dev ## one-token mutants of every rule: each must be killed
 fuzz: $(VENV)/.dev ## damage files at random, FUZZ_CASES times (10000)
 	FUZZ_CASES=$${FUZZ_CASES:-10000} $(BIN)/python -m pytest -q --timeout 3000 tests/monolith_ref/checkpoint/test_fuzz.py
 
-bench: $(VENV)/.dev ## ratios against memory limits and peers, interleaved
+bench: $(VENV)/.dev ## ratios against memory limits and NumPy, interleaved
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python benchmarks/checkpoint.py

@@ -21,7 +21,7 @@ EXIT_PASS, EXIT_DIFFERENCES = 0, 1
 Encoding = Annotated[str, typer.Option(help="protobuf or json; of a testee.")]
 TimeLimit = Annotated[float, typer.Option(help="Seconds for one reply of a testee.")]
 BackendName = Annotated[
-    str, typer.Option(help="oracle, engine-cpu, engine-cuda, torch, tensorflow, null, testee:COMMAND, or module:class.")
+    str, typer.Option(help="oracle, engine-cpu, engine-cuda, null, testee:COMMAND, or module:class.")
 ]
 Profile = Annotated[str, typer.Option(help="Rounding contract: ieee or avx.")]
 QuirkSet = Annotated[str, typer.Option("--quirks", help="Preset of switches, as in 'default +wrap_timestamps'.")]
@@ -38,8 +38,6 @@ def register(app: typer.Typer) -> None:
 def run(
     backend: BackendName,
     select: Annotated[list[str] | None, typer.Option(help="Beginning of case ids; repeatable.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer generated examples (the default).")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Many generated examples.")] = False,
     profile: Profile = "ieee",
     quirks: QuirkSet = "default",
     known: Annotated[Path | None, typer.Option(help="File of known failures.")] = None,
@@ -52,22 +50,18 @@ def run(
     """Judge an implementation, rule by rule.
 
     Examples: 'monolith-ref conform run --backend engine-cpu'; 'monolith-ref conform run --backend "testee:./port"
-    --encoding json --select core/'. Under mpiexec the cases are dealt to the ranks.
+    --encoding json --select core/'.
     """
     from monolith_conformance.backends import make_backend
     from monolith_conformance.cases import all_cases
     from monolith_conformance.environment import environment_problems, environment_versions
-    from monolith_conformance.examples import set_budget
     from monolith_conformance.known import apply_known, read_known, write_known
     from monolith_conformance.runner import run_cases
     from monolith_conformance.runner import select as choose
     from monolith_ref.quirks import Quirks
 
-    if quick and full:
-        raise ConfigError("--quick and --full exclude each other")
     if update_known and known is None:
         raise ConfigError("--update-known needs --known FILE")
-    set_budget("full" if full else "quick")
     cases = all_cases()
     chosen = choose(cases.values(), select or [])
     if not chosen:

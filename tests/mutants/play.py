@@ -9,7 +9,9 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from monolith_conformance.bits import same_bits
 from monolith_conformance.oracle.rules import initial, update
+from monolith_conformance.vectors.words import floats
 from monolith_kernels.prim import profile as profile_value
 from monolith_kernels.rules.base import Rule
 
@@ -23,15 +25,9 @@ def cases(rule: str) -> tuple[dict[str, Any], ...]:
     return tuple(sorted(json.loads(text)["cases"], key=lambda case: case["dim"] * len(case["steps"])))
 
 
-def floats(text: str) -> Any:
-    """Float32 numbers from words of eight hex digits."""
-    return np.frombuffer(bytes.fromhex(text), ">u4").astype(np.uint32).view(np.float32)
-
-
 def same(a: Any, b: Any) -> bool:
     """Equal bits; any NaN equals any NaN."""
-    x, y = np.asarray(a, np.float32).reshape(-1), np.asarray(b, np.float32).reshape(-1)
-    return x.shape == y.shape and bool(np.all((x.view(np.uint32) == y.view(np.uint32)) | (np.isnan(x) & np.isnan(y))))
+    return same_bits(np.asarray(a, np.float32).reshape(-1), np.asarray(b, np.float32).reshape(-1))
 
 
 def first_failure(rule: Rule) -> str:

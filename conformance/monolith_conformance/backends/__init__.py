@@ -14,8 +14,6 @@ BUILT_IN = {
     "oracle": "monolith_conformance.backends.oracle:OracleBackend",
     "engine-cpu": "monolith_conformance.backends.engine:CpuBackend",
     "engine-cuda": "monolith_conformance.backends.engine:CudaBackend",
-    "torch": "monolith_conformance.backends.torch:TorchBackend",
-    "tensorflow": "monolith_conformance.backends.tensorflow:TensorFlowBackend",
     "null": "monolith_conformance.backends.null:NullBackend",
 }
 """Name → ``module:class``; imported when asked for."""

@@ -10,7 +10,7 @@ from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
 from monolith_conformance.backends.filters import play_filter
-from monolith_conformance.backends.tables import F4, TableAdaptor, TableBackend
+from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor, TableBackend
 from monolith_conformance.entries import row_of
 from monolith_conformance.oracle.table import Row
 from monolith_ref.errors import ArgumentError, ConfigError, EnvironmentMissing
@@ -120,7 +120,7 @@ class CpuBackend(TableBackend):
 
     def capabilities(self) -> list[str]:
         names = super().capabilities()
-        names += [f"combiner.{kind}" for kind in ("reduce_sum", "reduce_mean", "reduce_sqrtn", "first_n")]
+        names += [f"combiner.{kind}" for kind in COMBINERS]
         names += ["filter.hash", "filter.hash_u8", "filter.sliding", "filter.dummy"]
         return names
 

@@ -10,9 +10,9 @@ from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
 from monolith_conformance.backends.filters import PlayedFilter, play_filter
-from monolith_conformance.backends.tables import F4, TableAdaptor, TableBackend
+from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor, TableBackend
 from monolith_conformance.entries import entry_of, row_of
-from monolith_conformance.oracle import combiners, filters, reductions, rules
+from monolith_conformance.oracle import combine, filters, reductions, rules
 from monolith_conformance.oracle.table import OracleTable
 from monolith_ref.errors import ArgumentError, ConfigError, StateError
 from monolith_ref.table.config import check_table_config
@@ -115,7 +115,7 @@ class OracleBackend(TableBackend):
 
     def capabilities(self) -> list[str]:
         names = super().capabilities()
-        names += [f"combiner.{kind}" for kind in combiners.COMBINERS]
+        names += [f"combiner.{kind}" for kind in COMBINERS]
         names += [f"sync.{kind}" for kind in reductions.REDUCTIONS]
         names += ["filter.hash", "filter.hash_u8", "filter.sliding", "filter.dummy"]
         return names
@@ -129,14 +129,14 @@ class OracleBackend(TableBackend):
         return _Table(made)
 
     def combine(self, message: testee_pb2.Combine) -> testee_pb2.Result:
-        splits = np.array(message.row_splits, np.int64)
+        splits = list(message.row_splits)
         e = np.frombuffer(message.floats, "<f4").reshape(-1, message.dim)
-        if not message.upstream:
-            out = combiners.combine(message.kind, splits, e, message.n, profile=self.profile, quirks=tuple(self.quirks))
-        else:
+        if message.upstream:
             shape = (len(splits) - 1, message.n, message.dim) if message.kind == "first_n" else (-1, message.dim)
             upstream = np.frombuffer(message.upstream, "<f4").reshape(shape)
-            out = combiners.combine_gradient(message.kind, splits, e, upstream, message.n, profile=self.profile)
+            out = combine.combine_gradient(message.kind, upstream, e, splits, message.n, profile=self.profile)
+        else:
+            out = combine.combine(message.kind, e, splits, message.n, profile=self.profile, quirks=self.quirks.names)
         return testee_pb2.Result(floats=out.astype("<f4").tobytes())
 
     def filter(self, message: testee_pb2.Filter) -> testee_pb2.Result:

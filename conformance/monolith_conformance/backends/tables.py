@@ -20,7 +20,7 @@ from monolith_conformance.backend import DirectBackend, Missing
 from monolith_ref.errors import ArgumentError, ShapeError, StateError
 from monolith_ref.quirks import Quirks
 
-__all__ = ["FILTER_KINDS", "RULES", "TABLE_OPS", "TableAdaptor", "TableBackend"]
+__all__ = ["COMBINERS", "RULES", "TABLE_OPS", "TableAdaptor", "TableBackend"]
 
 F4 = NDArray[np.float32]
 
@@ -30,12 +30,12 @@ RULES = (
 )  # fmt: skip
 UNBUILT = ("group_ftrl", "dynamic_wd_adagrad")
 INITIALIZERS = ("zeros", "ones", "constants", "random_uniform")
+COMBINERS = ("reduce_sum", "reduce_mean", "reduce_sqrtn", "first_n")
 COMPRESSORS = ("fp32", "fp16", "fixed_r8", "one_bit")
 TABLE_OPS = (
     "lookup", "contains", "size", "assign", "assign_add", "optimize", "reinitialize", "lookup_entry", "evict", "save",
     "restore", "clear",
 )  # fmt: skip
-FILTER_KINDS = ("hash", "hash_u8", "sliding", "probabilistic", "probabilistic_equal", "dummy")
 
 
 class TableAdaptor(Protocol):

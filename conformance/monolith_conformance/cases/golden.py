@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 from monolith_protos import hash_table_pb2
-from numpy.typing import NDArray
+
+from monolith_conformance.vectors.words import floats, number, result_of
 
 __all__ = ["floats", "golden", "number", "result_of", "state_values", "table_config"]
 
@@ -22,22 +22,6 @@ def golden(name: str) -> dict[str, Any]:
         (files("monolith_conformance") / "golden" / "vectors" / f"{name}.json").read_text()
     )
     return document
-
-
-def floats(text: str) -> NDArray[np.float32]:
-    """Float32 numbers from words of eight hex digits."""
-    return np.frombuffer(bytes.fromhex(text), ">u4").astype(np.uint32).view(np.float32)
-
-
-def number(text: str) -> np.float32:
-    """One float32 from its word."""
-    return np.float32(floats(text)[0])
-
-
-def result_of(step: Mapping[str, Any], profile: str) -> Mapping[str, Any]:
-    """What a step must give in a profile (``"avx": "ieee"`` means the same)."""
-    chosen: Mapping[str, Any] = step["ieee"] if step[profile] == "ieee" else step[profile]
-    return chosen
 
 
 def state_values(state: Mapping[str, Any]) -> dict[str, Any]:

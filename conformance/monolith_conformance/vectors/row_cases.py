@@ -9,7 +9,7 @@ import numpy as np
 
 from monolith_conformance.vectors.legs import RowLeg, row_leg
 from monolith_conformance.vectors.registry import Outcome, Setting, judged, replays
-from monolith_conformance.vectors.words import config_values, first_difference, floats, number
+from monolith_conformance.vectors.words import config_values, first_difference, floats, number, result_of
 from monolith_ref.quirks import Quirks
 from monolith_ref.rows import Rows, RowSegment
 
@@ -27,13 +27,6 @@ def state_arrays(state: Mapping[str, Any]) -> dict[str, Any]:
         else:
             arrays[name] = np.array([value], np.int64)
     return arrays
-
-
-def result_of(step: Mapping[str, Any], profile: str) -> Mapping[str, Any]:
-    """The expected result of a step in a profile (``"avx": "ieee"``: the same)."""
-    result = step[profile]
-    chosen: Mapping[str, Any] = step["ieee"] if result == "ieee" else result
-    return chosen
 
 
 def compare_rows(what: str, rows: Rows, weights: str, states: list[Mapping[str, Any]]) -> str:

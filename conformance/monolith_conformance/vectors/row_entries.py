@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from monolith_conformance.vectors.legs import Codec, RowLeg, codec, row_leg
 from monolith_conformance.vectors.registry import Outcome, Setting, judged, replays
-from monolith_conformance.vectors.row_cases import compare_rows, result_of, state_arrays, under_every_set
-from monolith_conformance.vectors.words import config_values, first_difference, floats
+from monolith_conformance.vectors.row_cases import compare_rows, state_arrays, under_every_set
+from monolith_conformance.vectors.words import config_values, first_difference, floats, result_of
 from monolith_ref.quirks import Quirks
 from monolith_ref.row_codec import CodecSegment
 from monolith_ref.rows import Rows, RowSegment

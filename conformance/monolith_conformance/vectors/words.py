@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["config_values", "first_difference", "floats", "hex_floats", "number", "ulps"]
+from monolith_conformance.compare.difference import ulps as bit_distance
+
+__all__ = ["config_values", "first_difference", "floats", "hex_floats", "number", "result_of", "ulps"]
 
 F4 = NDArray[np.float32]
 
@@ -38,16 +40,16 @@ def hex_floats(value: Any) -> Any:
     return np.float32(converted) if not isinstance(converted, list) else np.array(converted, np.float32)
 
 
+def result_of(step: Mapping[str, Any], profile: str) -> Mapping[str, Any]:
+    """The expected result of a step in a profile (``"avx": "ieee"``: the same)."""
+    result = step[profile]
+    chosen: Mapping[str, Any] = step["ieee"] if result == "ieee" else result
+    return chosen
+
+
 def ulps(got: np.float32, expected: np.float32) -> int | None:
     """Distance in units of the last place, None where a NaN is involved."""
-    if np.isnan(got) or np.isnan(expected):
-        return None
-
-    def rank(value: np.float32) -> int:
-        word = int(value.view(np.uint32).item())
-        return word if word < 0x80000000 else 0x80000000 - word
-
-    return abs(rank(got) - rank(expected))
+    return bit_distance(*(int(value.view(np.uint32)) for value in (got, expected)))
 
 
 def first_difference(what: str, got: Any, expected: Any, allowed_ulps: int = 0) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import numpy as np
@@ -48,6 +49,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # A test that is itself killed must not leave ranks that loop for ever.
+    signal.alarm(180)
     if MODE == "unguarded":
         MODE = "raise"
         main()
