@@ -21,6 +21,7 @@ EXIT_OK, EXIT_DIFFERENCES, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_FAULT = range(5)
 BUILT_IN = {
     "table": "monolith_ref.cli.table:table_app",
     "dump": "monolith_ref.cli.dump:dump_app",
+    "doctor": "monolith_ref.cli.doctor:doctor",
 }
 """The engine's own commands: name → ``module:object`` (a function or a :class:`typer.Typer`)."""
 
