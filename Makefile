@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 RANKS  ?= 2
 JOBS   ?= 2
 
-.PHONY: run test lint format ptx protos mutants fuzz bench movielens warmup test-gpu clean help
+.PHONY: run test lint format docs ptx protos mutants fuzz bench movielens warmup test-gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,6 +17,10 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mpi]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
@@ -42,6 +46,9 @@ lint: $(VENV)/.dev ## format, style and types
 format: $(VENV)/.dev ## format the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.docs ## the documentation as a site in build/site; warnings are errors
+	$(BIN)/python -m sphinx -W -n -q --keep-going -j auto docs build/site
 
 ptx: $(VENV)/.dev ## compile and assemble every CUDA kernel, without a device
 	$(BIN)/python -m monolith_kernels.ptx

@@ -1,0 +1,70 @@
+"""How the site is built: ``make docs``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import monolith_ref
+
+project = "monolith-ref"
+author = "the authors of monolith-ref"
+copyright = author
+version = release = monolith_ref.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "ipynb_source",
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+root_doc = "index"
+
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+suppress_warnings: list[str] = []
+
+# References. Types of other projects have no page here, and nothing is fetched to find one.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!monolith_).*"),
+    # Names that signatures need and no page lists: the generated messages and private aliases.
+    (r"py:.*", r"monolith_protos\..*"),
+    (r"py:class", r"monolith_.*\.(Array|Ids|Values|Configs|Number|F|T)"),
+]
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+python_maximum_signature_line_length = 80
+add_module_names = False
+
+copybutton_prompt_text = r"\$ |>>> "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+
+html_theme = "furo"
+html_title = f"monolith-ref {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "navigation_with_keys": True,
+    "light_css_variables": {
+        "color-brand-primary": "#0b5d7a",
+        "color-brand-content": "#0b5d7a",
+        "font-stack--monospace": "'DejaVu Sans Mono', 'SFMono-Regular', Menlo, Consolas, monospace",
+    },
+    "dark_css_variables": {"color-brand-primary": "#6cc4e0", "color-brand-content": "#6cc4e0"},
+}
