@@ -13,6 +13,7 @@ from monolith_ref.errors import ConfigError
 __all__ = ["LEVELS", "Case", "case", "register", "registered"]
 
 Level = Literal["core", "table", "filter", "checkpoint", "sync", "dump"]
+Accuracy = Literal["rounded", "exact"]
 LEVELS: tuple[Level, ...] = ("core", "table", "filter", "checkpoint", "sync", "dump")
 
 _ID = re.compile(r"^(core|table|filter|checkpoint|sync|dump)/[a-z0-9_.-]+/[A-Za-z0-9_.-]+(\[[a-z0-9_=.,+-]+\])?$")
@@ -44,6 +45,11 @@ class Case:
         Whether the backend is started anew first (random streams at their beginning).
     generated : bool
         Whether it tries many examples; such a case cannot be listed as a known failure.
+    full : bool
+        Whether it is run by ``--full`` only: it takes long.
+    accuracy : str
+        ``rounded`` where floats come out of arithmetic, so that a run under a looser accuracy profile may be that far
+        away; ``exact`` where values only travel.
     """
 
     id: str
@@ -57,6 +63,8 @@ class Case:
     required: bool = True
     fresh: bool = False
     generated: bool = False
+    full: bool = False
+    accuracy: Accuracy = "rounded"
 
     @property
     def level(self) -> Level:
@@ -99,6 +107,8 @@ def case(
     required: bool = True,
     fresh: bool = False,
     generated: bool = False,
+    full: bool = False,
+    accuracy: Accuracy = "rounded",
 ) -> Callable[[Callable[[Session], None]], Callable[[Session], None]]:
     """Register a function as a case; the first line of its docstring is the rule."""
 
@@ -117,6 +127,8 @@ def case(
                 required=required,
                 fresh=fresh,
                 generated=generated,
+                full=full,
+                accuracy=accuracy,
             )
         )
         return judge
