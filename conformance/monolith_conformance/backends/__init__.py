@@ -25,7 +25,7 @@ def make_backend(name: str, *, encoding: str = "protobuf", time_limit: float = 1
     Parameters
     ----------
     name : str
-        A key of :data:`BUILT_IN`, ``testee:COMMAND``, or ``module:class`` of one's own.
+        A key of :data:`BUILT_IN`, ``testee:COMMAND``, ``mutant:NAME``, or ``module:class`` of one's own.
     encoding : str
         ``protobuf`` or ``json``; for testees.
     time_limit : float
@@ -40,10 +40,14 @@ def make_backend(name: str, *, encoding: str = "protobuf", time_limit: float = 1
         from monolith_conformance.backends.testee import TesteeBackend
 
         return TesteeBackend(shlex.split(name.removeprefix("testee:")), encoding, time_limit)
+    if name.startswith("mutant:"):
+        from monolith_conformance.backends.mutant import MutantBackend
+
+        return MutantBackend(name.removeprefix("mutant:"))
     home = BUILT_IN.get(name, name)
     module, _, attribute = home.partition(":")
     if not attribute:
-        raise ConfigError(f"no backend {name!r}; there are {', '.join(BUILT_IN)}, testee:COMMAND and module:class")
+        raise ConfigError(f"no backend {name!r}; there are {', '.join(BUILT_IN)}, testee:COMMAND, mutant:NAME and module:class")
     try:
         made = getattr(importlib.import_module(module), attribute)()
     except (ImportError, AttributeError) as error:
