@@ -14,8 +14,8 @@ import json
 import platform
 import statistics
 import sys
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from monolith_conformance.compare.generator import GeneratedSource
@@ -28,7 +28,7 @@ from monolith_ref.training.dealing import row_range
 from monolith_ref.training.engine import Engine
 
 
-def median(seconds: Any) -> float:
+def median(seconds: Sequence[float]) -> float:
     """Of the second half, in milliseconds."""
     return round(statistics.median(seconds[len(seconds) // 2 :]) * 1e3, 3)
 

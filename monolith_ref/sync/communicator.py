@@ -69,7 +69,7 @@ class Communicator(Protocol):
         ...
 
     def allgather(self, values: NDArray[Any], what: str) -> NDArray[Any]:
-        """``values`` of every rank, [size, *values.shape]; shape and dtype must be equal on all ranks."""
+        """``values`` of every rank, ``[size, *values.shape]``; shape and dtype must be equal on all ranks."""
         ...
 
     def allgatherv(self, values: NDArray[Any], what: str) -> list[NDArray[Any]]:

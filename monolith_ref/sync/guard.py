@@ -11,13 +11,16 @@ from collections.abc import Callable
 from types import TracebackType
 
 from monolith_ref.errors import EnvironmentMissing, MonolithRefError, SyncError
-from monolith_ref.sync.launch import current_communicator, launcher, make_communicator
+from monolith_ref.sync.world import current_communicator, launcher, open_communicator
 
 __all__ = ["EXIT_ENVIRONMENT", "EXIT_FAULT", "EXIT_USAGE", "exit_code_of", "install_excepthook", "run_guarded"]
 
 EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_FAULT = 2, 3, 4
 
 INTERRUPTED = "interrupted"
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds, where the job ends before a communicator was made from settings."""
 
 PATIENCE = 10.0
 """Seconds that a rank with an error waits for others that may have the same one, before it speaks for itself."""
@@ -80,7 +83,7 @@ def _end_together(code: int, message: str) -> int:
     if made is None and message and started is not None and started.ranks > 1:
         # Too early for main to have made one: the others may have come further.
         try:
-            make_communicator("mpi")
+            open_communicator("mpi", DEFAULT_TIMEOUT)
         except MonolithRefError:
             # There is no communicator to be had, and every rank finds that out by itself.
             if started.rank == 0:
@@ -125,7 +128,7 @@ def _end_all(text: str, code: int, crash: bool = False) -> int:
     if several:
         # Others may be waiting for this rank inside MPI_Init.
         try:
-            make_communicator("mpi").abort(code)
+            open_communicator("mpi", DEFAULT_TIMEOUT).abort(code)
         except MonolithRefError:
             return code
     return code
