@@ -15,7 +15,7 @@ from monolith_ref.errors import ArgumentError, ShapeError
 if TYPE_CHECKING:
     from monolith_kernels.target import Target
 
-__all__ = ["LossNode", "SquaredError", "mse"]
+__all__ = ["CrossEntropy", "LossNode", "SquaredError", "bce_with_logits", "mse"]
 
 
 class LossNode(Node):
@@ -81,6 +81,21 @@ class SquaredError(LossNode):
             self.sum = np.float32(target.dense.squared_error(p, y, graph.divisor, self.d[:rows]))
 
 
+class CrossEntropy(LossNode):
+    """Of logits z: max(z, 0) - z * y + log(1 + exp(-|z|)) per row; d = (sigmoid(z) - y) / divisor."""
+
+    def forward(self) -> None:
+        prediction, label = self.inputs
+        graph = prediction.graph
+        target, rows = graph.target, graph.rows
+        self._reserve(target, rows)
+        z, y = prediction.storage.values.reshape(-1), label.storage.values.reshape(-1)
+        if graph.exact:
+            target.dense.logistic_loss_terms(z, y, graph.divisor, self.d[:rows], self.terms[:rows])
+        else:
+            self.sum = np.float32(target.dense.logistic_loss(z, y, graph.divisor, self.d[:rows]))
+
+
 class BroadcastSquaredError(LossNode):
     """The published test's loss: the mean over every prediction and every label of the rank's rows."""
 
@@ -98,18 +113,36 @@ class BroadcastSquaredError(LossNode):
         return (self.sum, 1) if self.inputs[0].graph.rows else (np.float32(0), 0)
 
 
+def _checked(owner: str, prediction: Any, label: Any) -> None:
+    for what, tensor in (("prediction", prediction), ("label", label)):
+        if not isinstance(tensor, Tensor):
+            raise ArgumentError(f"{owner}: {what} must be a tensor of the graph, not {type(tensor).__name__}")
+        if tensor.tail not in ((), (1,)):
+            raise ShapeError(f"{owner}: {what} must be [rows] or [rows, 1], not {tensor.shape}")
+
+
 def mse(prediction: Tensor, label: Tensor, *, broadcast: bool = False) -> Loss:
     """Mean over rows of (prediction - label)^2; both [rows] or [rows, 1].
 
     The gradient of a prediction is ((p - y) * 2) / divisor, where the reduction gives the divisor. ``broadcast``:
     as the published test, each prediction [rows, 1] against all labels [rows] of the rank.
     """
-    for what, tensor in (("prediction", prediction), ("label", label)):
-        if not isinstance(tensor, Tensor):
-            raise ArgumentError(f"mse: {what} must be a tensor of the graph, not {type(tensor).__name__}")
-        if tensor.tail not in ((), (1,)):
-            raise ShapeError(f"mse: {what} must be [rows] or [rows, 1], not {tensor.shape}")
+    _checked("mse", prediction, label)
     kind = BroadcastSquaredError if broadcast else SquaredError
     node = kind(dense_view(prediction), dense_view(label))
+    prediction.graph.record(node)
+    return Loss([node])
+
+
+def bce_with_logits(prediction: Tensor, label: Tensor) -> Loss:
+    """Mean over rows of the cross-entropy of a logit z and a label y in [0, 1]; both [rows] or [rows, 1]. Rule: job 7.
+
+    A row's term is (max(z, 0) - z * y) + log(1 + exp(-|z|)), in float64 in this order and rounded once to float32; the
+    terms are summed as the reduction says. The gradient of a logit is (s - y) / divisor: s = sigmoid(z) in float64,
+    rounded once to float32, then the difference rounded, then the quotient. exp and log are the project's own
+    (:mod:`monolith_kernels.rules.logistic`), so that no bit depends on a C library.
+    """
+    _checked("bce_with_logits", prediction, label)
+    node = CrossEntropy(dense_view(prediction), dense_view(label))
     prediction.graph.record(node)
     return Loss([node])

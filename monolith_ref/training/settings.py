@@ -18,7 +18,7 @@ from monolith_ref.sync.agreement import configuration_digest
 from monolith_ref.training.settings_original import NO_EFFECT, Found, read_original_variables
 from monolith_ref.training.settings_table import KEYS, key_of_option, variable_of
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "toml_text"]
 
 PREFIX = "MONOLITH_REF_"
 DEFAULT = "default"
@@ -51,6 +51,7 @@ class Settings:
         config_file: Path | None = None,
         defaults: Mapping[str, str] | None = None,
         other_sections: Collection[str] = (),
+        file_texts: Mapping[str, tuple[str, str]] | None = None,
     ) -> Settings:
         """Read all sources and validate everything.
 
@@ -64,6 +65,8 @@ class Settings:
             TOML: ``[sync]`` ``timeout = 5``; names in ``other_sections`` belong to somebody else.
         defaults : mapping
             A command's own defaults (``compare`` has ``table.layout`` = ``both``).
+        file_texts : mapping
+            Key -> (text, origin) of a file that somebody else has read, in place of ``config_file``.
 
         Raises
         ------
@@ -76,6 +79,7 @@ class Settings:
             texts[_known(key, "defaults")] = (text, DEFAULT)
         if config_file is not None:
             texts.update(_read_file(config_file, other_sections))
+        texts.update(file_texts or {})
         texts.update(_read_original(given))
         texts.update(_read_variables(given))
         for option, text in (command_line or {}).items():
@@ -207,18 +211,19 @@ def _read_file(path: Path, other_sections: Collection[str]) -> dict[str, tuple[s
         for key, each in entries.items():
             if key not in KEYS:
                 raise ConfigError(f"{path}: unknown key {key!r}{_nearest(key, [*KEYS, *other_sections])}")
-            found[key] = (_toml_text(path, key, each), str(path))
+            found[key] = (toml_text(str(path), key, each), str(path))
     return found
 
 
-def _toml_text(path: Path, key: str, value: Any) -> str:
+def toml_text(where: str, key: str, value: Any) -> str:
+    """A value of a TOML file as a setting's text; ConfigError beginning with ``where`` for what none can be."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ",".join(value)
     if isinstance(value, str | int | float):
         return str(value)
-    raise ConfigError(f"{path}: {key} cannot be {value!r}")
+    raise ConfigError(f"{where}: {key} cannot be {value!r}")
 
 
 def _without_replaced_batch_size(texts: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from monolith_kernels.arrays import F4, I8
 from monolith_kernels.jit import kernel
+from monolith_kernels.rules import logistic
 from monolith_kernels.superaccumulator import add_term
 
 __all__ = [
@@ -14,10 +15,13 @@ __all__ = [
     "clip_value",
     "column_limbs",
     "column_sums",
+    "logistic_loss",
+    "logistic_loss_terms",
     "rank_sum",
     "relu",
     "relu_gradient",
     "scale",
+    "sigmoid",
     "squared_error",
     "squared_error_broadcast",
     "squared_error_terms",
@@ -78,6 +82,31 @@ def squared_error_terms(p: F4, y: F4, divisor: np.float32, d: F4, terms: F4) -> 
         difference = p[i] - y[i]
         d[i] = (difference * np.float32(2.0)) / divisor
         terms[i] = difference * difference
+
+
+@kernel
+def logistic_loss(z: F4, y: F4, divisor: np.float32, d: F4) -> np.float32:
+    """Gradients, and the ordered sum of terms."""
+    total = np.float32(0.0)
+    for i in range(len(z)):
+        d[i] = logistic.cross_entropy_gradient(z[i], y[i], divisor)
+        total = total + logistic.cross_entropy(z[i], y[i])
+    return total
+
+
+@kernel
+def logistic_loss_terms(z: F4, y: F4, divisor: np.float32, d: F4, terms: F4) -> None:
+    """Gradients, and the terms one by one."""
+    for i in range(len(z)):
+        d[i] = logistic.cross_entropy_gradient(z[i], y[i], divisor)
+        terms[i] = logistic.cross_entropy(z[i], y[i])
+
+
+@kernel
+def sigmoid(z: F4, out: F4) -> None:
+    """Element by element."""
+    for i in range(len(z)):
+        out[i] = logistic.sigmoid(z[i])
 
 
 @kernel

@@ -27,11 +27,14 @@ __all__ = [
     "bias_gradient_limbs",
     "clip_value",
     "input_gradient",
+    "logistic_loss",
+    "logistic_loss_terms",
     "matmul",
     "rank_sum",
     "relu",
     "relu_gradient",
     "scale",
+    "sigmoid",
     "squared_error",
     "squared_error_broadcast",
     "squared_error_terms",
@@ -146,6 +149,26 @@ def squared_error(p: F4, y: F4, divisor: float, d: F4) -> float:
 def squared_error_terms(p: F4, y: F4, divisor: float, d: F4, terms: F4) -> None:
     """As :func:`squared_error` with the squares left unsummed in ``terms`` float32[B] (for ``reduction.exact_sum``)."""
     elementwise.squared_error_terms(p, y, np.float32(divisor), d, terms)
+
+
+def logistic_loss(z: F4, y: F4, divisor: float, d: F4) -> float:
+    """Cross-entropy of logits: ``d[i] = (sigmoid(z[i]) - y[i]) / divisor``, result the ordered float32 sum of terms.
+
+    A term is ``max(z, 0) - z * y + log(1 + exp(-|z|))`` in float64, rounded once (:mod:`monolith_kernels.rules.logistic`);
+    sigmoid likewise, then the difference and the quotient in float32. z, y, d float32[B]; the rest as in
+    :func:`squared_error`.
+    """
+    return float(elementwise.logistic_loss(z, y, np.float32(divisor), d))
+
+
+def logistic_loss_terms(z: F4, y: F4, divisor: float, d: F4, terms: F4) -> None:
+    """As :func:`logistic_loss` with the terms left unsummed in ``terms`` float32[B]."""
+    elementwise.logistic_loss_terms(z, y, np.float32(divisor), d, terms)
+
+
+def sigmoid(z: F4, out: F4) -> None:
+    """``1 / (1 + exp(-z))`` of flat arrays, in float64, rounded once. ``out`` may be ``z``."""
+    elementwise.sigmoid(z, out)
 
 
 def squared_error_broadcast(p: F4, y: F4, d: F4) -> float:

@@ -8,6 +8,7 @@ from numba import cuda
 from monolith_kernels.arrays import F4, F8, I8
 from monolith_kernels.cuda.launch import cuda_kernel
 from monolith_kernels.prim import Ieee, madd, mul
+from monolith_kernels.rules import logistic
 from monolith_kernels.superaccumulator import add_term
 
 __all__ = [
@@ -17,11 +18,13 @@ __all__ = [
     "column_limbs",
     "column_sums",
     "column_sums_exact",
+    "logistic_loss_terms",
     "ordered_sum",
     "rank_sum",
     "relu",
     "relu_gradient",
     "scale",
+    "sigmoid",
     "squared_error_broadcast",
     "squared_error_terms",
 ]
@@ -103,6 +106,23 @@ def squared_error_terms(p: F4, y: F4, divisor: np.float32, d: F4, terms: F4) -> 
         difference = p[i] - y[i]
         d[i] = mul(difference, np.float32(2.0)) / divisor
         terms[i] = mul(difference, difference)
+
+
+@cuda_kernel
+def logistic_loss_terms(z: F4, y: F4, divisor: np.float32, d: F4, terms: F4) -> None:
+    """Gradients, and the terms one by one."""
+    i = cuda.grid(1)
+    if i < len(z):
+        d[i] = logistic.cross_entropy_gradient(z[i], y[i], divisor)
+        terms[i] = logistic.cross_entropy(z[i], y[i])
+
+
+@cuda_kernel
+def sigmoid(z: F4, out: F4) -> None:
+    """Element by element."""
+    i = cuda.grid(1)
+    if i < len(z):
+        out[i] = logistic.sigmoid(z[i])
 
 
 @cuda_kernel

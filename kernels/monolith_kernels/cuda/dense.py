@@ -22,11 +22,14 @@ __all__ = [
     "bias_gradient_limbs",
     "clip_value",
     "input_gradient",
+    "logistic_loss",
+    "logistic_loss_terms",
     "matmul",
     "rank_sum",
     "relu",
     "relu_gradient",
     "scale",
+    "sigmoid",
     "squared_error",
     "squared_error_broadcast",
     "squared_error_terms",
@@ -130,6 +133,25 @@ def squared_error(p: F4, y: F4, divisor: float, d: F4) -> float:
 def squared_error_terms(p: F4, y: F4, divisor: float, d: F4, terms: F4) -> None:
     """As :func:`squared_error` with the squares left unsummed in ``terms`` float32[B]."""
     elementwise.squared_error_terms.per_item(len(p), p, y, np.float32(divisor), d, terms)
+
+
+def logistic_loss(z: F4, y: F4, divisor: float, d: F4) -> float:
+    """Cross-entropy of logits: ``d[i] = (sigmoid(z[i]) - y[i]) / divisor``, result the ordered sum of terms."""
+    terms = device_array(len(z), np.float32)
+    logistic_loss_terms(z, y, divisor, d, terms)
+    total = device_array(1, np.float32)
+    elementwise.ordered_sum.launch(1, 1, terms, total)
+    return float(to_host(total)[0])
+
+
+def logistic_loss_terms(z: F4, y: F4, divisor: float, d: F4, terms: F4) -> None:
+    """As :func:`logistic_loss` with the terms left unsummed in ``terms`` float32[B]."""
+    elementwise.logistic_loss_terms.per_item(len(z), z, y, np.float32(divisor), d, terms)
+
+
+def sigmoid(z: F4, out: F4) -> None:
+    """``1 / (1 + exp(-z))`` of flat arrays, in float64, rounded once. ``out`` may be ``z``."""
+    elementwise.sigmoid.per_item(len(z), z, out)
 
 
 def squared_error_broadcast(p: F4, y: F4, d: F4) -> float:

@@ -35,19 +35,61 @@ __all__ = ["ColumnMap", "InputMap", "load_map", "make_map"]
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """One categorical column: its name, slot (1 + position unless given) and separator of multi-valued cells."""
+    """One categorical column.
+
+    Attributes
+    ----------
+    name : str
+        Of the feature.
+    slot : int
+        1 + position unless given.
+    separator : str or None
+        Between the values of cells that hold several.
+    column : str or None
+        Of the file, where it is not ``name``.
+    plain : bool
+        Values are whole numbers in 0..2^48-1, the lower bits of the ids, and are not hashed.
+    """
 
     name: str
     slot: int
     separator: str | None = None
+    column: str | None = None
+    plain: bool = False
+
+    @property
+    def source(self) -> str:
+        """The column of the file."""
+        return self.name if self.column is None else self.column
 
 
 @dataclass(frozen=True, slots=True)
 class InputMap:
-    """Categorical columns in order (a feature's place in x) and the label expression (``rating >= 4``)."""
+    """What becomes of a file's columns.
+
+    Attributes
+    ----------
+    columns : tuple of ColumnMap
+        Categorical ones, in order: a feature's place in x.
+    label : str
+        The label expression (``rating >= 4``).
+    numbers : tuple of (name, column)
+        Inputs that are numbers.
+    time : str or None
+        Column of seconds since the epoch.
+    """
 
     columns: tuple[ColumnMap, ...]
     label: str
+    numbers: tuple[tuple[str, str], ...] = ()
+    time: str | None = None
+
+    def wanted(self) -> list[str]:
+        """The columns of a file that are read."""
+        names = [column.source for column in self.columns]
+        names += [column for _, column in self.numbers]
+        names += [name for name, _ in parse_label(self.label).columns]
+        return list(dict.fromkeys(names if self.time is None else [*names, self.time]))
 
     def canonical(self) -> str:
         """The map as one line of JSON: equal maps, equal text."""

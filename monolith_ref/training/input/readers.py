@@ -1,5 +1,5 @@
-"""Readers of log files: CSV and TSV with a header, JSON lines, TFRecord of tf.Example; text may be gzipped. Rule:
-job 1.
+"""Readers of log files: CSV and TSV with a header, JSON lines, TFRecord of tf.Example (all also gzipped), Parquet.
+Rule: job 1.
 
 Each reader appends the wanted columns of one file to a :class:`~monolith_ref.training.input.cells.Table`. What is
 wrong with a file is a FormatError with its path and record (from 0, without the header); a column that no record
@@ -13,6 +13,8 @@ import gzip
 import io
 import json
 import re
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +25,10 @@ from google.protobuf.message import DecodeError
 from monolith_protos.example_pb2 import Example
 
 from monolith_ref.checkpoint.container import RecordFile
-from monolith_ref.errors import ConfigError, FormatError
+from monolith_ref.errors import ConfigError, EnvironmentMissing, FormatError
 from monolith_ref.training.input.cells import Cell, Table, missing_column
 
-__all__ = ["read_files"]
+__all__ = ["FORMATS", "read_files"]
 
 _TYPED = re.compile(r"^(.+):(?:token|token_seq|float|float_seq)$")
 
@@ -105,6 +107,18 @@ def _json_cell(value: Any, path: Path, record: int, name: str) -> Cell:
     )
 
 
+class _RepeatedError(Exception):
+    """A key of a JSON object that is there twice."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedError(next(name for name in names if names.count(name) > 1))
+    return made
+
+
 def _read_json_lines(path: Path, table: Table) -> None:
     columns: list[list[Cell]] = [[] for _ in table.names]
     seen: set[str] = set()
@@ -114,7 +128,9 @@ def _read_json_lines(path: Path, table: Table) -> None:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
+                value = json.loads(line, object_pairs_hook=_distinct)
+            except _RepeatedError as error:
+                raise FormatError(f"the object has {error.args[0]!r} twice", path=str(path), record=record) from None
             except ValueError as error:
                 raise FormatError(f"not JSON: {error}", path=str(path), record=record) from None
             if not isinstance(value, dict):
@@ -139,14 +155,36 @@ def _example_cell(feature: Any, path: Path, record: int, name: str) -> Cell:
     return values[0] if len(values) == 1 else values
 
 
+@contextmanager
+def _unzipped(path: Path) -> Iterator[Path]:
+    """The file itself, or what its gzip holds as a file that goes away."""
+    if path.suffix != ".gz":
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / path.stem
+        try:
+            with gzip.open(path, "rb") as packed, plain.open("wb") as out:
+                shutil.copyfileobj(packed, out)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FormatError(f"not a whole gzip file: {error}", path=str(path)) from None
+        yield plain
+
+
 def _read_records(path: Path, table: Table) -> None:
     if not path.is_file():
         raise ConfigError(f"{path}: cannot read: there is no such file")
+    with _unzipped(path) as plain:
+        _read_examples(path, plain, table)
+
+
+def _read_examples(path: Path, plain: Path, table: Table) -> None:
+    """Records of ``plain``, called ``path`` in errors."""
     columns: list[list[Cell]] = [[] for _ in table.names]
     seen: set[str] = set()
     example = Example()
     record = 0
-    for batch in RecordFile(path).batches():
+    for batch in RecordFile(plain).batches():
         for k in range(len(batch)):
             try:
                 example.ParseFromString(batch.payload(k))
@@ -168,32 +206,86 @@ def _finish(path: Path, table: Table, columns: list[list[Cell]], rows: int, seen
     table.append_columns(columns, rows)
 
 
-_READERS: dict[str, Callable[[Path, Table], None]] = {
-    ".csv": lambda path, table: _read_delimited(path, table, ","),
-    ".tsv": lambda path, table: _read_delimited(path, table, "\t"),
-    ".tab": lambda path, table: _read_delimited(path, table, "\t"),
-    ".inter": lambda path, table: _read_delimited(path, table, "\t"),
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".json": _read_json_lines,
-    ".tfrecord": _read_records,
-    ".tfrecords": _read_records,
+def _read_parquet(path: Path, table: Table) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise EnvironmentMissing(
+            f"{path}: Parquet needs pyarrow ({error}): pip install 'monolith-ref[parquet]'"
+        ) from None
+    try:
+        file = parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        for name in table.names:
+            if name not in names:
+                raise missing_column(str(path), name, names)
+            if names.count(name) > 1:
+                raise FormatError(f"the schema has column {name!r} twice", path=str(path))
+        record = 0
+        for batch in file.iter_batches(columns=list(table.names)):
+            columns = []
+            for name in table.names:
+                cells = batch.column(batch.schema.get_field_index(name)).to_pylist()
+                columns.append([_parquet_cell(cell, path, record + row, name) for row, cell in enumerate(cells)])
+            table.append_columns(columns, batch.num_rows)
+            record += batch.num_rows
+    except pyarrow.ArrowInvalid as error:
+        raise FormatError(f"not a Parquet file: {error}", path=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read: {error}") from None
+
+
+def _parquet_cell(value: Any, path: Path, record: int, name: str) -> Cell:
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            raise FormatError(f"column {name!r}: not UTF-8 text", path=str(path), record=record) from None
+    if isinstance(value, str) or value is None:
+        return value
+    return _json_cell(value, path, record, name)
+
+
+FORMATS: dict[str, Callable[[Path, Table], None]] = {
+    "csv": lambda path, table: _read_delimited(path, table, ","),
+    "tsv": lambda path, table: _read_delimited(path, table, "\t"),
+    "jsonl": _read_json_lines,
+    "tfrecord": _read_records,
+    "parquet": _read_parquet,
+}
+"""Name of a format -> what appends a file's wanted columns to a table."""
+
+_ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".inter": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".tfrecord": "tfrecord",
+    ".tfrecords": "tfrecord",
+    ".parquet": "parquet",
 }
 
 
-def _reader(path: Path) -> Callable[[Path, Table], None]:
+def _reader(path: Path, form: str | None) -> Callable[[Path, Table], None]:
+    if form is not None:
+        return FORMATS[form]
     inner = path.with_suffix("") if path.suffix == ".gz" else path
-    reader = _READERS.get(inner.suffix)
-    if reader is None or (reader is _read_records and inner is not path):
-        raise ConfigError(f"{path}: the name must end in {', '.join(_READERS)} (text formats also in .gz)")
-    return reader
+    found = _ENDINGS.get(inner.suffix)
+    if found is None or (found == "parquet" and inner is not path):
+        raise ConfigError(f"{path}: the name must end in {', '.join(_ENDINGS)} (all but Parquet also in .gz)")
+    return FORMATS[found]
 
 
-def read_files(paths: Sequence[str | Path], columns: Sequence[str]) -> Table:
-    """The wanted columns of all files, in the order given. ConfigError without files or rows."""
+def read_files(paths: Sequence[str | Path], columns: Sequence[str], form: str | None = None) -> Table:
+    """The wanted columns of all files, in the order given; ``form`` is a name of :data:`FORMATS`, or None: by the
+    ending of each name. ConfigError without files or rows."""
     if not paths:
         raise ConfigError("no input file was given")
-    readers = [(Path(path), _reader(Path(path))) for path in paths]
+    readers = [(Path(path), _reader(Path(path), form)) for path in paths]
     table = Table(columns)
     for path, reader in readers:
         table.begin_file(str(path))
