@@ -14,6 +14,8 @@ BUILT_IN = {
     "oracle": "monolith_conformance.backends.oracle:OracleBackend",
     "engine-cpu": "monolith_conformance.backends.engine:CpuBackend",
     "engine-cuda": "monolith_conformance.backends.engine:CudaBackend",
+    "torch": "monolith_conformance.backends.torch:TorchBackend",
+    "tensorflow": "monolith_conformance.backends.tensorflow:TensorFlowBackend",
     "null": "monolith_conformance.backends.null:NullBackend",
 }
 """Name → ``module:class``; imported when asked for."""
@@ -47,7 +49,8 @@ def make_backend(name: str, *, encoding: str = "protobuf", time_limit: float = 1
     home = BUILT_IN.get(name, name)
     module, _, attribute = home.partition(":")
     if not attribute:
-        raise ConfigError(f"no backend {name!r}; there are {', '.join(BUILT_IN)}, testee:COMMAND, mutant:NAME and module:class")
+        known = f"{', '.join(BUILT_IN)}, testee:COMMAND, mutant:NAME and module:class"
+        raise ConfigError(f"no backend {name!r}; there are {known}")
     try:
         made = getattr(importlib.import_module(module), attribute)()
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Wrong variants of the optimizers with moments (adam, amsgrad, rmsprop, adadelta) and of those with whole-row state."""
+"""Wrong variants of the optimizers with moments (adam, amsgrad, rmsprop, adadelta) or with one state a row."""
 
 from __future__ import annotations
 
