@@ -76,7 +76,7 @@ class DirectBackend(Backend):
     """
 
     language: ClassVar[str] = "Python"
-    version: ClassVar[str] = "1"
+    version: str = "1"
 
     def open(self, profile: str, quirks: Quirks) -> testee_pb2.HelloReply:
         self.start(profile, quirks)
