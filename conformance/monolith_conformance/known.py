@@ -63,7 +63,8 @@ def apply_known(summary: RunSummary, known: Iterable[KnownFailure], all_ids: Ite
             summary.problems.append(f"known failure {shown}: covers {len(covered)} cases, at most {MOST_BY_STAR} may")
         for case_id in covered:
             outcome = summary.outcomes.get(case_id)
-            if outcome is not None:  # Cases outside the selection are left alone.
+            # Cases outside the selection, or outside the budget of this run, are left alone.
+            if outcome is not None and not (outcome.case.full and outcome.status == "not_asked"):
                 _settle(outcome, line)
 
 

@@ -31,6 +31,7 @@ def run_cases(
     quirks: Quirks,
     accuracy: str = "exact",
     selection: str = "",
+    full: bool = False,
     progress: Callable[[Outcome], None] | None = None,
 ) -> RunSummary:
     """Judge a backend by cases.
@@ -47,11 +48,14 @@ def run_cases(
         Name of the accuracy profile of the whole run.
     selection : str
         How the cases were chosen, empty for all of them.
+    full : bool
+        The long budget: more examples of generated cases, and the cases that take long.
     progress : callable, optional
         Told every outcome as it comes.
     """
     began = time.perf_counter()
     session = Session(backend, profile, quirks)
+    session.full = full
     summary = RunSummary(backend.name, "", "", SUITE_VERSION, profile, tuple(sorted(quirks)), accuracy)
     summary.selection = selection
     is_open = False
@@ -97,6 +101,8 @@ def _judge(session: Session, case: Case) -> Outcome:
 
 
 def _why_not(session: Session, case: Case) -> tuple[str, None, str] | None:
+    if case.full and not session.full:
+        return "not_asked", None, "takes long: run by --full"
     if session.profile not in case.profiles:
         return "not_asked", None, f"holds under profile {', '.join(case.profiles)}"
     missing = sorted(case.quirks - set(session.quirks)) + [f"-{name}" for name in case.without & set(session.quirks)]

@@ -41,12 +41,15 @@ class Session:
         What the backend said it can do.
     transcript : Transcript
         Steps since :meth:`begin`.
+    full : bool
+        Whether generated cases may take their long budget.
     """
 
     def __init__(self, backend: Backend, profile: str, quirks: Quirks) -> None:
         self.backend = backend
         self.profile = profile
         self.quirks = quirks
+        self.full = False
         self.transcript = Transcript()
         self.capabilities: frozenset[str] = frozenset()
         self.info = testee_pb2.HelloReply()

@@ -40,6 +40,9 @@ def run(
     select: Annotated[list[str] | None, typer.Option(help="Beginning of case ids; repeatable.")] = None,
     profile: Profile = "ieee",
     quirks: QuirkSet = "default",
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="Many examples of generated cases, and the cases that take long.")
+    ] = False,
     known: Annotated[Path | None, typer.Option(help="File of known failures.")] = None,
     update_known: Annotated[bool, typer.Option("--update-known", help="Rewrite that file from this run.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for report.json, junit.xml, report.html.")] = None,
@@ -74,6 +77,7 @@ def run(
             profile=profile,
             quirks=Quirks.parse(quirks),
             selection=" ".join(select or []),
+            full=full,
             progress=advance,
         )
     summary.environment = environment_versions()
@@ -97,7 +101,7 @@ def list_cases(
 
     cases = choose(all_cases().values(), select or [])
     if as_json:
-        keys = ("id", "rule", "section", "required", "generated")
+        keys = ("id", "rule", "section", "required", "generated", "full", "accuracy")
         plain = [
             {**{k: getattr(c, k) for k in keys}, "needs": sorted(c.needs), "quirks": sorted(c.quirks)} for c in cases
         ]
@@ -129,6 +133,8 @@ def explain(case_id: Annotated[str, typer.Argument(metavar="ID", help="A case id
         "switches off": ", ".join(sorted(case.without)) or "none",
         "profiles": ", ".join(case.profiles),
         "examples": "generated, shrunk when one fails" if case.generated else "one, fixed",
+        "budget": "--full only" if case.full else "--quick and --full",
+        "accuracy": case.accuracy,
         "run alone": f"monolith-ref conform run --backend … --select '{case.id}'",
     }
     typer.echo(case.id)

@@ -72,7 +72,7 @@ class TableBackend(DirectBackend):
     def capabilities(self) -> list[str]:
         rules = (*RULES, *UNBUILT) if "unbuilt_rules" in self.quirks else RULES
         names = [f"optimizer.{rule}" for rule in rules]
-        names += ["optimizer.stochastic_rounding", "table.serving", "expiry"]
+        names += ["optimizer.stochastic_rounding", "table.serving", "table.multi", "expiry"]
         names += [f"initializer.{kind}" for kind in INITIALIZERS]
         names += [f"compressor.{kind}" for kind in COMPRESSORS]
         names += [f"table.{op}" for op in TABLE_OPS]
