@@ -2,10 +2,11 @@
 
 Host only. A row's record is the protobuf message ``EntryDump``; here it is written and read without protobuf, for rows
 that all have one *shape*: a number of floats, then per optimizer element a list of fields. A shape is an int64 matrix
-``plan[F, 4]`` of fields in wire order with columns ``element`` (0, 1, ...), ``tag`` (the field's tag byte), ``kind``
-(:data:`FLOAT` or :data:`INT`) and ``count`` (floats of a repeated or single field; 1 for an int), and ``elements[E]``,
-the tag bytes of the elements' oneof members (an element may have no fields). The floats of all fields lie in one matrix
-``state[n, S]`` in wire order, the ints in ``ints[n, I]``.
+``plan[F, 5]`` of fields in wire order with columns ``element`` (0, 1, ...), ``tag`` (the field's tag byte), ``kind``
+(:data:`FLOAT` or :data:`INT`), ``count`` (floats of a repeated or single field; 1 for an int) and ``column``, and
+``elements[E]``, the tag bytes of the elements' oneof members (an element may have no fields). The floats of a row lie
+in one matrix of words ``rows[*, width]``: the weights from column 0 on, each field from its ``column`` on; so a table's
+own rows are read and written in place. Ints lie in ``ints[n, I]``, each in its ``column``.
 
 Reading takes only records in the form that writing gives (:func:`decode_rows` marks the others, which a protobuf
 parser then judges), so a record that is taken here means the same to every parser.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from monolith_kernels.fetch import prefetch_read
 from monolith_kernels.jit import kernel
 from monolith_kernels.words import HARDWARE_CRC, crc_step8, crc_step64, load32, load64, store32, store64
 
@@ -48,6 +50,9 @@ LENGTH_OVER_LIMIT = 3
 
 SLACK = 8
 """Bytes behind the last record that :func:`encode_rows` may scribble on."""
+
+AHEAD = 8
+"""Rows from the one being written to the one being fetched."""
 
 HAS_OPT = 1
 HAS_TIME = 2
@@ -159,9 +164,9 @@ def _get_varint(data, at, stop):  # type: ignore[no-untyped-def]
     return value, -1
 
 
-def crc32c(data: NDArray[np.uint8]) -> int:
-    """crc32c of a uint8 array."""
-    return int(_crc(data, 0, len(data), np.uint32(0xFFFFFFFF))) ^ 0xFFFFFFFF
+def crc32c(data: NDArray[np.uint8], before: int = 0) -> int:
+    """crc32c of a uint8 array; ``before``: that of the bytes that go before it. Runs without Python's lock."""
+    return int(_crc(data, 0, len(data), np.uint32(before ^ 0xFFFFFFFF))) ^ 0xFFFFFFFF
 
 
 def masked_crc(data: NDArray[np.uint8]) -> int:
@@ -203,39 +208,60 @@ def scan_records(data, start, stop, limit, starts, lengths):  # type: ignore[no-
 def row_bound(dim: int, plan: NDArray[np.int64], elements: NDArray[np.int64]) -> int:
     """The most bytes that one framed row of this shape can take."""
     inner = 0
-    for _element, _tag, kind, count in plan:
+    for _element, _tag, kind, count, _column in plan:
         inner += 5 * int(count) if kind == FLOAT else 11
     return 16 + 9 + 5 * dim + 11 + inner + 22 * len(elements) + 11
 
 
 @kernel
-def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, lengths):  # type: ignore[no-untyped-def]
+def _element_sizes(plan, ints, r, inner):  # type: ignore[no-untyped-def]
+    """Bytes inside every element's oneof member into ``inner``; returns those of the whole ``opt`` message."""
+    inner[:] = 0
+    for f in range(len(plan)):
+        if plan[f, 2] == FLOAT:
+            inner[plan[f, 0]] += 5 * plan[f, 3]
+        else:
+            inner[plan[f, 0]] += 1 + _varint_size(ints[r, plan[f, 4]])
+    opt = np.int64(0)
+    for e in range(len(inner)):
+        body = 1 + _varint_size(inner[e]) + inner[e]
+        opt += 1 + _varint_size(body) + body
+    return opt
+
+
+@kernel
+def _put_floats(out, at, row, column, count, tag):  # type: ignore[no-untyped-def]
+    """Write ``count`` floats, eight bytes a store: the three behind each belong to what is written next."""
+    for j in range(count):
+        store64(out, at + 5 * j, np.uint64(row[column + j]) << np.uint64(8) | tag)
+    return at + 5 * count
+
+
+@kernel
+def encode_rows(ids, numbers, rows, dim, ints, times, plan, elements, flags, out, lengths):  # type: ignore[no-untyped-def]
     """Write rows as framed records.
 
-    ids int64 [n]; weights uint32 [n, D] and state uint32 [n, S] (bits of float32); ints int64 [n, I]; times int64 [n];
-    ``flags``: ``HAS_OPT`` | ``HAS_TIME``. ``out`` uint8 needs ``n * row_bound + SLACK``; ``lengths`` int64 [n]
-    receives payload lengths. Returns the bytes written.
+    ids int64 [n]; numbers int32 [n], which rows of the matrix; rows uint32 [*, width] (bits of float32); ints int64
+    [n, I]; times int64 [n]; ``flags``: ``HAS_OPT`` | ``HAS_TIME``. ``out`` uint8 needs ``n * row_bound + SLACK``;
+    ``lengths`` int64 [n] receives payload lengths. Returns the bytes written.
     """
     n = len(ids)
-    d = weights.shape[1]
     fields = len(plan)
     inner = np.zeros(len(elements), np.int64)
+    varying = ints.shape[1] > 0
+    opt = np.int64(0)
     at = np.int64(0)
+    width = rows.shape[1]
     for r in range(n):
+        if r + AHEAD < n:
+            upcoming = rows[numbers[r + AHEAD]]
+            for line in range(0, width, 16):
+                prefetch_read(upcoming, line)
         # The sizes of nested messages come before their content.
-        inner[:] = 0
-        which = 0
-        for f in range(fields):
-            if plan[f, 2] == FLOAT:
-                inner[plan[f, 0]] += 5 * plan[f, 3]
-            else:
-                inner[plan[f, 0]] += 1 + _varint_size(ints[r, which])
-                which += 1
-        opt = np.int64(0)
-        for e in range(len(elements)):
-            body = 1 + _varint_size(inner[e]) + inner[e]
-            opt += 1 + _varint_size(body) + body
-        length = np.int64(9 + 5 * d)
+        if r == 0 or varying:
+            opt = _element_sizes(plan, ints, r, inner)
+        row = rows[numbers[r]]
+        length = np.int64(9 + 5 * dim)
         if flags & HAS_OPT:
             length += 1 + _varint_size(opt) + opt
         if flags & HAS_TIME:
@@ -244,36 +270,24 @@ def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, le
         store64(out, at, np.uint64(length))
         store32(out, at + 8, _masked(out, at, at + 8))
         first = at + 12
-        p = first
-        out[p] = 0x09
-        store64(out, p + 1, np.uint64(ids[r]))
-        p += 9
-        # Eight bytes a store: the three behind each float belong to what is written next.
-        for j in range(d):
-            store64(out, p, np.uint64(weights[r, j]) << np.uint64(8) | np.uint64(0x15))
-            p += 5
+        out[first] = 0x09
+        store64(out, first + 1, np.uint64(ids[r]))
+        p = _put_floats(out, first + 9, row, 0, dim, np.uint64(0x15))
         if flags & HAS_OPT:
             out[p] = 0x1A
             p = _put_varint(out, p + 1, opt)
             f = 0
-            column = 0
-            which = 0
             for e in range(len(elements)):
                 out[p] = 0x0A
                 p = _put_varint(out, p + 1, 1 + _varint_size(inner[e]) + inner[e])
                 out[p] = elements[e]
                 p = _put_varint(out, p + 1, inner[e])
                 while f < fields and plan[f, 0] == e:
-                    tag = np.uint8(plan[f, 1])
                     if plan[f, 2] == FLOAT:
-                        for j in range(plan[f, 3]):
-                            store64(out, p, np.uint64(state[r, column + j]) << np.uint64(8) | np.uint64(tag))
-                            p += 5
-                        column += plan[f, 3]
+                        p = _put_floats(out, p, row, plan[f, 4], plan[f, 3], np.uint64(plan[f, 1]))
                     else:
-                        out[p] = tag
-                        p = _put_varint(out, p + 1, ints[r, which])
-                        which += 1
+                        out[p] = np.uint8(plan[f, 1])
+                        p = _put_varint(out, p + 1, ints[r, plan[f, 4]])
                     f += 1
         if flags & HAS_TIME:
             out[p] = 0x20
@@ -284,21 +298,30 @@ def encode_rows(ids, weights, state, ints, times, plan, elements, flags, out, le
 
 
 @kernel
-def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state, ints, times):  # type: ignore[no-untyped-def]
-    """Read one record into row ``r``; the number of weights found, or -1 where it has another form."""
+def _get_floats(data, at, row, column, count, tag):  # type: ignore[no-untyped-def]
+    """Read ``count`` floats; whether each has its tag. A record has its checksum behind it: eight bytes are there."""
+    differ = np.uint64(0)
+    for j in range(count):
+        word = load64(data, at + 5 * j)
+        differ |= (word ^ tag) & np.uint64(0xFF)
+        row[column + j] = np.uint32(word >> np.uint64(8))
+    return differ == np.uint64(0)
+
+
+@kernel
+def _decode_row(data, at, stop, r, dim, plan, elements, flags, ids, row, ints, times):  # type: ignore[no-untyped-def]
+    """Read one record into ``row``; the number of weights found, or -1 where it has another form."""
     if at + 9 > stop or data[at] != 0x09:
         return -1
     ids[r] = np.int64(load64(data, at + 1))
     at += 9
-    found = 0
-    # A record has at least four bytes behind it, its checksum: eight can be read at every float.
-    while found < d and at + 5 <= stop:
-        word = load64(data, at)
-        if word & np.uint64(0xFF) != np.uint64(0x15):
-            break
-        weights[r, found] = np.uint32(word >> np.uint64(8))
-        found += 1
-        at += 5
+    found = dim
+    if at + 5 * dim > stop or not _get_floats(data, at, row, 0, dim, np.uint64(0x15)):
+        found = 0
+        while found < dim and at + 5 * found + 5 <= stop and data[at + 5 * found] == 0x15:
+            row[found] = load32(data, at + 5 * found + 1)
+            found += 1
+    at += 5 * found
     if flags & HAS_OPT:
         if at >= stop or data[at] != 0x1A:
             return -1
@@ -307,8 +330,6 @@ def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state
             return -1
         opt_stop = at + np.int64(size)
         f = 0
-        column = 0
-        which = 0
         for e in range(len(elements)):
             if at >= opt_stop or data[at] != 0x0A:
                 return -1
@@ -322,26 +343,20 @@ def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state
             if at < 0 or size != np.uint64(single_stop - at):
                 return -1
             while f < len(plan) and plan[f, 0] == e:
-                tag = np.uint8(plan[f, 1])
                 if plan[f, 2] == FLOAT:
                     count = plan[f, 3]
                     if at + 5 * count > single_stop:
                         return -1
-                    for j in range(count):
-                        word = load64(data, at)
-                        if word & np.uint64(0xFF) != np.uint64(tag):
-                            return -1
-                        state[r, column + j] = np.uint32(word >> np.uint64(8))
-                        at += 5
-                    column += count
+                    if not _get_floats(data, at, row, plan[f, 4], count, np.uint64(plan[f, 1])):
+                        return -1
+                    at += 5 * count
                 else:
-                    if at >= single_stop or data[at] != tag:
+                    if at >= single_stop or data[at] != np.uint8(plan[f, 1]):
                         return -1
                     value, at = _get_varint(data, at + 1, single_stop)
                     if at < 0:
                         return -1
-                    ints[r, which] = np.int64(value)
-                    which += 1
+                    ints[r, plan[f, 4]] = np.int64(value)
                 f += 1
             if at != single_stop:
                 return -1
@@ -361,18 +376,18 @@ def _decode_row(data, at, stop, r, d, plan, elements, flags, ids, weights, state
 
 
 @kernel
-def decode_rows(data, starts, lengths, plan, elements, flags, ids, weights, state, ints, times, found):  # type: ignore[no-untyped-def]
-    """Read records of one shape into rows; arrays as in :func:`encode_rows`.
+def decode_rows(data, starts, lengths, plan, elements, flags, dim, ids, rows, ints, times, found):  # type: ignore[no-untyped-def]
+    """Read records of one shape, record k into ``rows[k]``; arrays as in :func:`encode_rows`.
 
-    ``found`` int64 [n] receives the number of weights of each row (at most D), or -1 where the record is not of this
-    shape or not in the form that :func:`encode_rows` writes (its row is then undefined). ``TIME_OPTIONAL`` in ``flags``
-    takes records without a time, too. Returns the number of -1.
+    ``found`` int64 [n] receives the number of weights of each row (at most ``dim``), or -1 where the record is not of
+    this shape or not in the form that :func:`encode_rows` writes (its row is then undefined). ``TIME_OPTIONAL`` in
+    ``flags`` takes records without a time, too. Returns the number of -1.
     """
     others = 0
-    d = weights.shape[1]
     for k in range(len(starts)):
         stop = starts[k] + lengths[k]
-        found[k] = _decode_row(data, starts[k], stop, k, d, plan, elements, flags, ids, weights, state, ints, times)
-        if found[k] < 0:
+        got = _decode_row(data, starts[k], stop, k, dim, plan, elements, flags, ids, rows[k], ints, times)
+        found[k] = got
+        if got < 0:
             others += 1
     return others

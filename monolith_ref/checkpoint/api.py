@@ -48,9 +48,14 @@ def restore_into(table: Table, loaded: LoadedTable, clear: bool = True) -> None:
     if clear:
         table.clear()
         table.max_ts = 0
-    for rows, widths in loaded.parts:
-        table.restore(rows, widths)
-    loaded.parts = []
+    if table.serving or not clear:
+        for rows, widths in loaded.parts:
+            table.restore(rows, widths)
+        loaded.parts = []
+    else:
+        latest = [int(rows.update_time.max()) for rows, _widths in loaded.parts]
+        loaded.put_into(table.training_store)
+        table.max_ts = max(latest, default=0)
     if loaded.max_ts is not None and not table.serving:
         table.max_ts = loaded.max_ts if clear else max(before, loaded.max_ts)
     set_scales(table, loaded.one_bit_scale)

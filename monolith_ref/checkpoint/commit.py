@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-import google_crc32c
 import numpy as np
+from monolith_kernels import records
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint import naming
@@ -98,10 +98,7 @@ class Sink:
 
     def _put(self, data: memoryview) -> None:
         self.bytes += len(data)
-        # The library takes read-only buffers only, and no memoryview.
-        view = np.frombuffer(data, np.uint8)
-        view.flags.writeable = False
-        self._crc = google_crc32c.extend(self._crc, view)
+        self._crc = records.crc32c(np.frombuffer(data, np.uint8), self._crc)
         while len(data):
             data = data[os.write(self._descriptor, data) :]
 
@@ -241,13 +238,14 @@ def verify_file(root: Path, entry: FileEntry) -> None:
         # A writer may have given it its final name just now.
         path = current_path(root, entry)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size != entry.bytes:
                 raise damage("manifest_mismatch", f"{size} bytes, the manifest says {entry.bytes}", path)
             crc = 0
-            while block := file.read(_READ):
-                crc = google_crc32c.extend(crc, block)
+            buffer = np.empty(_READ, np.uint8)
+            while count := file.readinto(buffer.data):
+                crc = records.crc32c(buffer[:count], crc)
     except OSError as error:
         raise damage("manifest_mismatch", f"cannot be read: {error.strerror}", path) from error
     if f"{crc:08x}" != entry.crc32c:

@@ -14,9 +14,10 @@ from monolith_protos import hash_table_pb2
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint.rows import take
-from monolith_ref.checkpoint.shape import RowShape
+from monolith_ref.checkpoint.shape import RowShape, whole_columns
 from monolith_ref.errors import CheckpointError
 from monolith_ref.table.config import Expiry
+from monolith_ref.table.row_codec import TableRows
 from monolith_ref.table.store import RowDump, RowStore
 
 __all__ = ["TableContent", "shape_of_config", "with_expiry_of_first"]
@@ -91,7 +92,9 @@ class TableContent:
             return ids, self.rows.times(numbers)
         return self.rows.ids, self.rows.update_time
 
-    def parts(self, begin: int = 0, end: int | None = None, only: NDArray[np.bool_] | None = None) -> Iterator[RowDump]:
+    def parts(
+        self, begin: int = 0, end: int | None = None, only: NDArray[np.bool_] | None = None
+    ) -> Iterator[RowDump | TableRows]:
         """The rows at places ``begin`` to ``end`` (those of the mask ``only``), without stale ones."""
         if isinstance(self.rows, RowStore):
             ids, numbers = self.rows.items()
@@ -102,9 +105,17 @@ class TableContent:
             ids, numbers = ids[only[begin:end]], numbers[only[begin:end]]
         for at in range(0, len(ids), PART):
             some, those = ids[at : at + PART], numbers[at : at + PART]
-            part = self.rows.export(those, some) if isinstance(self.rows, RowStore) else take(self.rows, those)
+            part = self._part(some, those)
             stale = self.expiry.stale(part.ids, part.update_time, self.max_ts)
-            yield take(part, ~stale) if stale.any() else part
+            if stale.any():
+                part = part.where(~stale) if isinstance(part, TableRows) else take(part, ~stale)
+            yield part
+
+    def _part(self, ids: NDArray[np.int64], numbers: NDArray[np.int32]) -> RowDump | TableRows:
+        if isinstance(self.rows, RowDump):
+            return take(self.rows, numbers)
+        lying = self.rows.in_place(numbers, ids) if whole_columns(self.rows.layout, self.shape) is not None else None
+        return lying if lying is not None else self.rows.export(numbers, ids)
 
 
 def with_expiry_of_first(tables: list[TableContent]) -> list[TableContent]:

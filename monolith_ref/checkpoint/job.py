@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from monolith_ref.checkpoint.rows import Decoded
 from monolith_ref.checkpoint.tables import META_SUFFIX, read_meta, read_multi, read_single
 from monolith_ref.errors import CheckpointError
 from monolith_ref.table.admission import FilterState
+from monolith_ref.table.row_codec import StagedRows
 from monolith_ref.table.store import RowDump
 
 __all__ = [
@@ -204,22 +206,33 @@ class JobCheckpoint:
         return removed
 
     def walk(
-        self, manifest: Manifest, tables: Sequence[TableEntry], rank: int, ranks: int, owner_rule: str
+        self,
+        manifest: Manifest,
+        tables: Sequence[TableEntry],
+        rank: int,
+        ranks: int,
+        owner_rule: str,
+        stages: Mapping[str, StagedRows] = MappingProxyType({}),
     ) -> Iterator[tuple[str, Decoded]]:
-        """The rows of one manifest's own files that a rank owns, by table, in batches."""
+        """The rows of one manifest's own files that a rank owns, by table, in batches.
+
+        They are read into ``stages`` where there is one, unless rows have to be sorted out.
+        """
         wanted = {table.name: shape_of_config(bytes.fromhex(table.config), table.name) for table in tables}
         stems = {naming.file_stem(table.name): table.name for table in tables if table.kind == "single"}
         same = (manifest.ranks, manifest.owner_rule) == (ranks, owner_rule)
         paths = self.paths(manifest)
+        places = stages if same else {}
         for path, located in paths.items():
             parts = naming.split_shard_name(Path(path).name)
             if parts is None or (same and parts[1] != rank):
                 continue
             if parts[0] == MULTI_STEM:
                 meta = Path(path).parent / naming.shard_name(MULTI_STEM + META_SUFFIX, *parts[1:])
-                found = read_multi(located, read_meta(paths[meta.as_posix()]), wanted.get)
+                found = read_multi(located, read_meta(paths[meta.as_posix()]), wanted.get, places)
             elif parts[0] in stems and str(Path(path).parent) != ".":
-                found = _named(stems[parts[0]], read_single(located, wanted[stems[parts[0]]]))
+                table = stems[parts[0]]
+                found = _named(table, read_single(located, wanted[table], places.get(table)))
             else:
                 continue
             for name, decoded in found:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint import naming
+from monolith_ref.checkpoint.ahead import ahead
 from monolith_ref.checkpoint.api import set_scales
 from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.filters import holds_elements
 from monolith_ref.checkpoint.job import JobCheckpoint
-from monolith_ref.checkpoint.loaded import LoadedTable
+from monolith_ref.checkpoint.loaded import LoadedTable, make_stage
 from monolith_ref.checkpoint.manifest import Manifest, TableEntry
 from monolith_ref.checkpoint.sets import check_tables, expect
 from monolith_ref.errors import CheckpointError, StateError
@@ -167,7 +168,13 @@ def _layers(
         if name in layers:
             ids = np.concatenate(parts)
             layers[name].gone = ids[naming.owned(ids, rank, ranks, owner_rule)]
-    for name, decoded in checkpoint.walk(manifest, list(wanted.values()), rank, ranks, owner_rule):
+    stages = {}
+    if manifest.kind == "full":
+        for name, table in wanted.items():
+            stage = make_stage(bytes.fromhex(table.config), 0)
+            if stage is not None:
+                stages[name] = layers[name].rows.stage = stage
+    for name, decoded in ahead(checkpoint.walk(manifest, list(wanted.values()), rank, ranks, owner_rule, stages)):
         layers[name].rows.add(decoded)
     for name, layer in layers.items():
         layer.rows.check_distinct(checkpoint.directory, name)

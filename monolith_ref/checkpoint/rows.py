@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from monolith_ref.checkpoint.container import RecordBatch
 from monolith_ref.checkpoint.damage import damage
-from monolith_ref.checkpoint.shape import FIELDS, Element, RowShape
+from monolith_ref.checkpoint.shape import FIELDS, Element, RowShape, StateColumns
+from monolith_ref.table.row_codec import StagedRows, TableRows
 from monolith_ref.table.store import RowDump
 
 __all__ = [
@@ -50,27 +51,46 @@ def take(rows: RowDump, which: NDArray[np.bool_] | NDArray[np.integer[Any]] | sl
 
 
 class Encoder:
-    """Makes framed records of rows, a few MiB at a time; a piece stays valid until the next one is made."""
+    """Makes framed records of rows, a few MiB at a time; a piece stays valid until the one after the next is made."""
 
     def __init__(self, shape: RowShape) -> None:
         self.shape = shape
         self._step = max(1, CHUNK // shape.row_bound)
-        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
-    def pieces(self, rows: RowDump) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
+    def pieces(self, rows: RowDump | TableRows) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
         """``(framed records, payload lengths)`` of these rows."""
-        plan, elements, flags = self.shape.plan
+        if isinstance(rows, TableRows):
+            ints = np.empty((len(rows), 0), np.int64)
+            yield from self._pieces(rows.ids, rows.numbers, rows.words, ints, rows.update_time, rows.columns)
+            return
         for begin in range(0, len(rows), self._step):
-            part = rows if len(rows) <= self._step else take(rows, slice(begin, begin + self._step))
-            n = len(part)
-            weights = np.ascontiguousarray(part.weights, np.float32).view(np.uint32).reshape(n, self.shape.dim)
-            words, ints = self.shape.pack(part.state, n)
+            part = rows.part(begin, begin + self._step)
+            words, ints = self.shape.pack(part)
+            numbers = np.arange(len(part), dtype=np.int32)
+            yield from self._pieces(part.ids, numbers, words, ints, part.update_time, None)
+
+    def _pieces(
+        self,
+        ids: NDArray[np.int64],
+        numbers: NDArray[np.int32],
+        words: NDArray[np.uint32],
+        ints: NDArray[np.int64],
+        times: NDArray[np.uint32],
+        columns: StateColumns | None,
+    ) -> Iterator[tuple[memoryview, NDArray[np.int64]]]:
+        plan, elements, flags = self.shape.plan if columns is None else self.shape.plan_with(columns)
+        for begin in range(0, len(ids), self._step):
+            some = slice(begin, begin + self._step)
+            n = len(ids[some])
             lengths = np.empty(n, np.int64)
             room = n * self.shape.row_bound + records.SLACK
-            if len(self._buffer) < room:
-                self._buffer = np.empty(room, np.uint8)
-            out, times = self._buffer, part.update_time.astype(np.int64)
-            size = records.encode_rows(part.ids, weights, words, ints, times, plan, elements, flags, out, lengths)
+            out = self._buffers[0] if len(self._buffers[0]) >= room else np.empty(room, np.uint8)
+            self._buffers = [self._buffers[1], out]
+            late = times[some].astype(np.int64)
+            size = records.encode_rows(
+                ids[some], numbers[some], words, self.shape.dim, ints[some], late, plan, elements, flags, out, lengths
+            )
             yield out.data[:size], lengths
 
 
@@ -103,8 +123,10 @@ class Decoded:
         return Decoded(self.shape, take(self.rows, mask), self.found[mask], self.positions[mask], self.times[mask])
 
 
-def decode(batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(None)) -> Decoded:
-    """The rows of a batch (or of ``part`` of it) of a table whose shape is known, in order.
+def decode(
+    batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(None), stage: StagedRows | None = None
+) -> Decoded:
+    """The rows of a batch (or of ``part`` of it) of a table whose shape is known, in order; ``stage``: read into it.
 
     Fewer weights than the shape has are allowed (the table keeps what the row had), no ``last_update_ts_sec`` means 0;
     more weights, a missing, surplus or foreign optimizer element or a wrong number of state values is a CheckpointError
@@ -113,8 +135,8 @@ def decode(batch: RecordBatch, path: Path, shape: RowShape, part: slice = slice(
     positions = np.arange(len(batch), dtype=np.int64)[part]
     if shape.weights_only:
         return _weights(batch, path, shape, positions)
-    arrays = _Arrays(shape, len(positions))
-    others = arrays.read(batch, positions, records.TIME_OPTIONAL)
+    arrays = _Arrays(shape, len(positions), stage)
+    others = arrays.read(batch, part, records.TIME_OPTIONAL)
     if others:
         for k in np.flatnonzero(arrays.found < 0).tolist():
             place = batch.place(int(positions[k]))
@@ -170,57 +192,61 @@ def has_unknown(entry: hash_table_pb2.EntryDump) -> bool:
 
 
 class _Arrays:
-    """Room for ``n`` rows of one shape."""
+    """Room for ``n`` rows of one shape: of its own, or among the rows of a table to be."""
 
-    def __init__(self, shape: RowShape, n: int) -> None:
+    def __init__(self, shape: RowShape, n: int, stage: StagedRows | None = None) -> None:
         self.shape = shape
+        self.columns = None if stage is None else stage.columns
         self.ids = np.zeros(n, np.int64)
-        self.weights = np.zeros((n, shape.dim), np.uint32)
-        self.words = np.zeros((n, shape.widths[0]), np.uint32)
+        self.words = np.zeros((n, shape.widths[0]), np.uint32) if stage is None else stage.take(n)
         self.ints = np.zeros((n, shape.widths[1]), np.int64)
         self.times = np.zeros(n, np.int64)
         self.found = np.zeros(n, np.int64)
 
-    def read(self, batch: RecordBatch, positions: NDArray[np.int64], more_flags: int = 0) -> int:
+    @property
+    def weights(self) -> NDArray[np.uint32]:
+        """The words of the weights [n, dim], a view."""
+        return self.words[:, : self.shape.dim]
+
+    def read(self, batch: RecordBatch, positions: NDArray[np.int64] | slice, more_flags: int = 0) -> int:
         """Read the records at these places; how many are not in the usual form."""
-        plan, elements, flags = self.shape.plan
+        plan, elements, flags = self.shape.plan_with(self.columns)
         flags |= more_flags
         starts, lengths = batch.starts[positions], batch.lengths[positions]
-        arrays = (self.ids, self.weights, self.words, self.ints, self.times, self.found)
-        return int(records.decode_rows(batch.data, starts, lengths, plan, elements, flags, *arrays))
+        arrays = (self.ids, self.words, self.ints, self.times, self.found)
+        return int(records.decode_rows(batch.data, starts, lengths, plan, elements, flags, self.shape.dim, *arrays))
 
     def fill(self, k: int, entry: hash_table_pb2.EntryDump) -> None:
         """Take row ``k`` from a parsed record that fits the shape."""
         self.ids[k] = entry.id
         count = len(entry.num)
         self.weights[k, :count] = np.array(entry.num, np.float32).view(np.uint32)
-        self.weights[k, count:] = 0
         self.found[k] = count
         self.times[k] = entry.last_update_ts_sec
-        words: list[float] = []
-        ints: list[int] = []
+        plan = self.shape.plan_with(self.columns)[0]
+        row = 0
         for element, single in zip(self.shape.elements, entry.opt.dump, strict=True):
             message = getattr(single, element.rule)
             for described, present in zip(FIELDS[element.rule], element.counts, strict=True):
                 if present:
-                    value = getattr(message, described.name)
+                    value, column = getattr(message, described.name), int(plan[row, 4])
+                    row += 1
                     if described.kind == "int":
-                        ints.append(value)
+                        self.ints[k, column] = value
                     else:
-                        words.extend(value if described.kind == "vector" else [value])
-        self.words[k] = np.array(words, np.float32).view(np.uint32)
-        self.ints[k] = ints
+                        floats = np.array(value if described.kind == "vector" else [value], np.float32)
+                        self.words[k, column : column + present] = floats.view(np.uint32)
 
     def decoded(self, positions: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> Decoded:
         """The rows (those of ``which``) as a RowDump."""
         if which is not None and not which.all():
             kept = np.flatnonzero(which)
-            self.ids, self.weights, self.found = self.ids[kept], self.weights[kept], self.found[kept]
-            self.words, self.ints, self.times = self.words[kept], self.ints[kept], self.times[kept]
+            self.ids, self.words, self.found = self.ids[kept], self.words[kept], self.found[kept]
+            self.ints, self.times = self.ints[kept], self.times[kept]
         short = np.flatnonzero(self.found < self.shape.dim)
         for k in short.tolist():
             self.weights[k, self.found[k] :] = 0
-        state = self.shape.unpack(self.words, self.ints)
+        state = self.shape.unpack(self.words, self.ints, self.columns)
         stamps = (self.times & 0xFFFFFFFF).astype(np.uint32)
         rows = RowDump(self.ids, self.weights.view(np.float32), state, stamps)
         return Decoded(self.shape, rows, self.found, positions, self.times)

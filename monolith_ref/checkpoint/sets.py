@@ -6,26 +6,25 @@ read by the original's rules. Either way the whole set is read and checked befor
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from google.protobuf import text_format
 from monolith_protos import ckpt_info_pb2, hash_table_pb2
 
 from monolith_ref.checkpoint import naming
+from monolith_ref.checkpoint.ahead import ahead
 from monolith_ref.checkpoint.commit import Ranks, SetWriter, current_path, verify_file
 from monolith_ref.checkpoint.content import TableContent, shape_of_config, with_expiry_of_first
 from monolith_ref.checkpoint.damage import damage
-from monolith_ref.checkpoint.loaded import LoadedTable
+from monolith_ref.checkpoint.loaded import LoadedTable, make_stage
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, TableEntry, read_manifest
-from monolith_ref.checkpoint.rows import Decoded
-from monolith_ref.checkpoint.shape import RowShape
 from monolith_ref.checkpoint.tables import (
     META_SUFFIX,
-    MetaEntry,
     meta_payload,
     read_meta,
     read_multi,
@@ -49,8 +48,10 @@ __all__ = [
     "write_feature_counts",
 ]
 
-_READERS = 2
-"""Threads that read the files of one table."""
+_SMALLEST_RECORD = 25
+"""Bytes of a record with nothing but its id."""
+_SMALLEST_PACKED = 8
+"""About as few bytes of a compressed file hold a record."""
 
 
 def save_single(
@@ -122,12 +123,10 @@ def load_single(prefix: str | Path, config: bytes, partial: bool = False) -> Loa
         if len(manifest.tables) != 1 or manifest.tables[0].kind != "single":
             raise CheckpointError("this is the set of a multi table", path=str(base))
         loaded = expect(manifest.tables[0], config, partial, base)
-    with ThreadPoolExecutor(_READERS) as pool:
-        checked = [pool.submit(check) for check in checks]
-        shards = [pool.submit(_decoded, path, shape) for path in paths]
-        _settle(checked)
-        for shard in shards:
-            for decoded in shard.result():
+    loaded.stage = make_stage(config, _likely_rows(manifest, base.name, paths, _SMALLEST_RECORD))
+    with _checking(checks):
+        for path in paths:
+            for decoded in ahead(read_single(path, shape, loaded.stage)):
                 loaded.add(decoded)
     if manifest is not None:
         loaded.check_distinct(base, manifest.tables[0].name)
@@ -150,21 +149,20 @@ def load_multi(prefix: str | Path, configs: Mapping[str, bytes], partial: bool =
         for name in entries.keys() & configs.keys():
             loaded[name] = expect(entries[name], configs[name], partial, base)
 
-    def read(path: Path) -> tuple[list[MetaEntry], list[tuple[str, Decoded]]]:
-        parts = naming.split_shard_name(naming.final_name(path.name) if naming.is_temporary(path.name) else path.name)
-        shard, count = (parts[1], parts[2]) if parts else (0, 1)
-        meta = read_meta(_meta_path(base, shard, count, manifest))
-        return meta, list(read_multi(path, meta, shapes.get))
-
+    stages = {}
+    for name, config in configs.items():
+        stage = make_stage(config, _likely_rows(manifest, name, paths, _SMALLEST_PACKED))
+        if stage is not None:
+            stages[name] = loaded[name].stage = stage
     seen: set[str] = set()
-    with ThreadPoolExecutor(_READERS) as pool:
-        checked = [pool.submit(check) for check in checks]
-        shards = [pool.submit(read, path) for path in paths]
-        _settle(checked)
-        for shard in shards:
-            meta, parts = shard.result()
+    with _checking(checks):
+        for path in paths:
+            final = naming.final_name(path.name) if naming.is_temporary(path.name) else path.name
+            parts = naming.split_shard_name(final)
+            shard, count = (parts[1], parts[2]) if parts else (0, 1)
+            meta = read_meta(_meta_path(base, shard, count, manifest))
             seen.update(entry.table for entry in meta)
-            for name, decoded in parts:
+            for name, decoded in ahead(read_multi(path, meta, shapes.get, stages)):
                 loaded[name].add(decoded)
     if manifest is not None:
         for name, table in loaded.items():
@@ -205,14 +203,26 @@ def write_feature_counts(directory: str | Path, step: int, counts: Mapping[str, 
     return path
 
 
-def _decoded(path: Path, shape: RowShape) -> list[Decoded]:
-    return list(read_single(path, shape))
+@contextlib.contextmanager
+def _checking(checks: Sequence[Callable[[], None]]) -> Iterator[None]:
+    """Check files in a thread while they are read; what a check finds comes before anything that reading raises."""
+    with ThreadPoolExecutor(1) as pool:
+        checked = [pool.submit(check) for check in checks]
+        try:
+            yield
+        finally:
+            for check in checked:
+                check.result()
 
 
-def _settle(checked: Sequence[Future[None]]) -> None:
-    """Raise what a file's check found, before anything that reading it may have raised."""
-    for check in checked:
-        check.result()
+def _likely_rows(manifest: Manifest | None, table: str, paths: Sequence[Path], smallest: int) -> int:
+    """How many rows to expect of a table: what the manifest says, if the files can hold as many."""
+    entry = manifest.table(table) if manifest is not None else None
+    if manifest is not None and entry is None and len(manifest.tables) == 1:
+        entry = manifest.tables[0]
+    if entry is None:
+        return 0
+    return min(entry.rows, sum(path.stat().st_size for path in paths if path.exists()) // smallest)
 
 
 def _locate(base: Path) -> tuple[Manifest | None, tuple[Path, ...], list[Callable[[], None]]]:

@@ -5,7 +5,7 @@ Field names and numbers come from the message ``SingleOptimizerDump`` itself. Ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,20 @@ from typing import Any, Literal
 
 import numpy as np
 from monolith_kernels import records
+from monolith_kernels.layout import RowLayout
 from monolith_protos import hash_table_pb2, optimizer_pb2
 from numpy.typing import NDArray
 
 from monolith_ref.checkpoint.damage import damage
+from monolith_ref.table.row_codec import float_columns
+from monolith_ref.table.store import RowDump
 
-__all__ = ["FIELDS", "NUMBERS", "DumpField", "Element", "RowShape", "StateArrays"]
+__all__ = ["FIELDS", "NUMBERS", "DumpField", "Element", "RowShape", "StateArrays", "StateColumns", "whole_columns"]
 
 Kind = Literal["vector", "scalar", "int"]
+
+StateColumns = Sequence[Mapping[str, int]]
+"""Per segment, the column of a row's words where each field of floats begins."""
 
 StateArrays = dict[str, NDArray[Any]]
 """State of one segment: field name → ``[n, d]`` float32, ``[n]`` float32 or ``[n]`` int64."""
@@ -93,6 +99,19 @@ class Element:
         return f"{self.rule}({values})" if values else self.rule
 
 
+def whole_columns(layout: RowLayout, shape: RowShape) -> list[dict[str, int]] | None:
+    """Where a table's rows hold each state field of its records; None unless records and rows hold the same floats."""
+    columns = float_columns(layout)
+    if columns is None or layout.dim != shape.dim or len(columns) != len(shape.segments):
+        return None
+    for names, element in zip(columns, shape.segments, strict=True):
+        counts = zip(FIELDS[element.rule], element.counts, strict=True) if element is not None else ()
+        present = {described.name: described.kind for described, count in counts if count}
+        if present.keys() != names.keys() or "int" in present.values():
+            return None
+    return columns
+
+
 @dataclass(frozen=True)
 class RowShape:
     """What every record of a table looks like.
@@ -154,23 +173,38 @@ class RowShape:
 
     @cached_property
     def plan(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        """``(plan [F, 4], elements [E], flags)`` as :mod:`monolith_kernels.records` takes them."""
-        rows: list[tuple[int, int, int, int]] = []
-        for index, element in enumerate(self.elements):
-            for described, count in zip(FIELDS[element.rule], element.counts, strict=True):
-                if count:
-                    kind = records.INT if described.kind == "int" else records.FLOAT
-                    rows.append((index, described.tag, kind, count))
+        """``(plan [F, 5], elements [E], flags)`` as :mod:`monolith_kernels.records` takes them, for rows of their own:
+
+        the weights, then every field's floats in wire order.
+        """
+        return self.plan_with(None)
+
+    def plan_with(self, columns: StateColumns | None) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """The plan for rows where the floats of a field of segment ``s`` begin at column ``columns[s][name]``."""
+        rows: list[tuple[int, int, int, int, int]] = []
+        at, which, index = self.dim, 0, 0
+        for number, element in enumerate(self.segments):
+            if element is None:
+                continue
+            for described, count in self._present(element):
+                if described.kind == "int":
+                    rows.append((index, described.tag, records.INT, count, which))
+                    which += 1
+                else:
+                    column = at if columns is None else columns[number][described.name]
+                    rows.append((index, described.tag, records.FLOAT, count, column))
+                    at += count
+            index += 1
         tags = [NUMBERS[element.rule] << 3 | 2 for element in self.elements]
         flags = (records.HAS_OPT if self.has_opt else 0) | (records.HAS_TIME if self.has_time else 0)
-        return np.array(rows, np.int64).reshape(-1, 4), np.array(tags, np.int64), flags
+        return np.array(rows, np.int64).reshape(-1, 5), np.array(tags, np.int64), flags
 
     @cached_property
     def widths(self) -> tuple[int, int]:
-        """State floats and state ints of a row."""
+        """Floats of a row, weights and state, and its state ints."""
         plan = self.plan[0]
         floats = plan[plan[:, 2] == records.FLOAT]
-        return int(floats[:, 3].sum()), len(plan) - len(floats)
+        return self.dim + int(floats[:, 3].sum()), len(plan) - len(floats)
 
     @property
     def row_bound(self) -> int:
@@ -178,36 +212,42 @@ class RowShape:
         plan, elements, _flags = self.plan
         return records.row_bound(self.dim, plan, elements)
 
-    def pack(self, state: Sequence[StateArrays], n: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """State of ``n`` rows by segment → float words [n, S] and ints [n, I] in wire order."""
+    def pack(self, rows: RowDump) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Rows → their words [n, width] (:attr:`plan` says where) and ints [n, I]."""
+        n = len(rows)
         words = np.empty((n, self.widths[0]), np.uint32)
         ints = np.empty((n, self.widths[1]), np.int64)
-        at = which = 0
-        for element, arrays in zip(self.segments, state, strict=True):
+        words[:, : self.dim] = np.asarray(rows.weights, np.float32).view(np.uint32)
+        at, which = self.dim, 0
+        for element, arrays in zip(self.segments, rows.state, strict=True):
             for described, count in self._present(element):
                 values = arrays[described.name]
                 if described.kind == "int":
                     ints[:, which] = values
                     which += 1
                 else:
-                    floats = np.ascontiguousarray(values, np.float32).reshape(n, count)
+                    floats = np.asarray(values, np.float32).reshape(n, count)
                     words[:, at : at + count] = floats.view(np.uint32)
                     at += count
         return words, ints
 
-    def unpack(self, words: NDArray[np.uint32], ints: NDArray[np.int64]) -> list[StateArrays]:
-        """The inverse of :meth:`pack`; one dict per segment."""
+    def unpack(
+        self, words: NDArray[np.uint32], ints: NDArray[np.int64], columns: StateColumns | None = None
+    ) -> list[StateArrays]:
+        """State by segment out of words and ints, floats as views; ``columns`` as in :meth:`plan_with`."""
+        floats = words.view(np.float32)
         state: list[StateArrays] = []
-        at = which = 0
-        for element in self.segments:
+        at, which = self.dim, 0
+        for number, element in enumerate(self.segments):
             arrays: StateArrays = {}
             for described, count in self._present(element):
                 if described.kind == "int":
                     arrays[described.name] = np.ascontiguousarray(ints[:, which])
                     which += 1
                 else:
-                    part = np.ascontiguousarray(words[:, at : at + count]).view(np.float32)
-                    arrays[described.name] = part if described.kind == "vector" else part.reshape(-1)
+                    column = at if columns is None else columns[number][described.name]
+                    part = floats[:, column : column + count]
+                    arrays[described.name] = part if described.kind == "vector" else part[:, 0]
                     at += count
             state.append(arrays)
         return state

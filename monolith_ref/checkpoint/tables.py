@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -20,6 +20,7 @@ from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.rows import Decoded, Encoder, decode
 from monolith_ref.checkpoint.shape import RowShape
 from monolith_ref.errors import ShapeError
+from monolith_ref.table.row_codec import StagedRows, TableRows
 from monolith_ref.table.store import RowDump
 
 __all__ = [
@@ -36,28 +37,23 @@ __all__ = [
 ]
 
 META_SUFFIX = ".meta"
-AHEAD = 2
-"""Parts that may wait for the writing thread."""
 
 
-def write_rows(sink: Sink, shape: RowShape, parts: Iterable[RowDump]) -> int:
-    """Append rows to a file, returns how many; one thread takes rows out of the table, another encodes and writes."""
+def write_rows(sink: Sink, shape: RowShape, parts: Iterable[RowDump | TableRows]) -> int:
+    """Append rows to a file, returns how many; one thread encodes, another compresses and writes."""
     encoder = Encoder(shape)
-
-    def write(part: RowDump) -> None:
-        for framed, lengths in encoder.pieces(part):
-            sink.write(framed, lengths)
-
     count = 0
     with ThreadPoolExecutor(1) as writer:
-        busy: deque[Future[None]] = deque()
+        busy: Future[None] | None = None
         for part in parts:
             count += len(part)
-            busy.append(writer.submit(write, part))
-            if len(busy) > AHEAD:
-                busy.popleft().result()
-        for written in busy:
-            written.result()
+            for framed, lengths in encoder.pieces(part):
+                # The encoder has two buffers: the one that is written now must be free before the next is begun.
+                if busy is not None:
+                    busy.result()
+                busy = writer.submit(sink.write, framed, lengths)
+        if busy is not None:
+            busy.result()
     return count
 
 
@@ -92,16 +88,19 @@ def read_meta(path: Path) -> list[MetaEntry]:
     return entries
 
 
-def read_single(path: Path, shape: RowShape) -> Iterator[Decoded]:
-    """The rows of one file of a single table, in batches."""
+def read_single(path: Path, shape: RowShape, stage: StagedRows | None = None) -> Iterator[Decoded]:
+    """The rows of one file of a single table, in batches; read into ``stage`` if given."""
     for batch in RecordFile(path).batches():
-        yield decode(batch, path, shape)
+        yield decode(batch, path, shape, stage=stage)
 
 
 def read_multi(
-    path: Path, meta: Sequence[MetaEntry], shape_of: Callable[[str], RowShape | None]
+    path: Path,
+    meta: Sequence[MetaEntry],
+    shape_of: Callable[[str], RowShape | None],
+    stages: Mapping[str, StagedRows] = MappingProxyType({}),
 ) -> Iterator[tuple[str, Decoded]]:
-    """The rows of one data file of a multi table; tables without a shape are read over.
+    """The rows of a multi table's data file, into ``stages`` where there is one; tables without a shape are read over.
 
     Fewer records than the meta file promises is a CheckpointError (``meta_count_short``); more are left unread.
     """
@@ -126,7 +125,7 @@ def read_multi(
                     )
             count = min(left, len(batch) - at)
             if shape is not None:
-                yield entry.table, decode(batch, path, shape, slice(at, at + count))
+                yield entry.table, decode(batch, path, shape, slice(at, at + count), stages.get(entry.table))
             at += count
             left -= count
 

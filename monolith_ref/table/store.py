@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from monolith_ref.quirks import Quirks
 from monolith_ref.table.index import RowIndex
+from monolith_ref.table.row_codec import StagedRows, TableRows, float_columns
 from monolith_ref.table.rows import make_storage
 from monolith_ref.table.streams import RandomStreams
 
@@ -279,6 +280,30 @@ class RowStore(RowIndex):
         layout.set_states(whole, state)
         target.optimize.import_rows(layout, self._storage.rows, numbers, whole)
         self._stamp_each(numbers, dump.update_time)
+
+    def in_place(self, rows: NDArray[np.int32], ids: NDArray[np.int64]) -> TableRows | None:
+        """These rows where they lie, for a writer; None where they have to be exported."""
+        columns = float_columns(self.layout) if self.target.name == "cpu" else None
+        if columns is None:
+            return None
+        return TableRows(ids, rows, self._storage.rows.view(np.uint32), columns, self.times(rows))
+
+    def take_over(self, stage: StagedRows) -> bool:
+        """Have the staged rows as one's own, as :meth:`import_` of them would; False where only that can do it.
+
+        For a table that has been cleared. Draws are consumed as if every row had been initialised.
+        """
+        swaps = "adam_restore_powers" in self.quirks and any(s.name == "adam" for s in self.layout.segments)
+        if self.target.name != "cpu" or self.next_row or swaps or not stage.fits(self.layout):
+            return False
+        if self._drawn:
+            stage.draw(self.target, self.streams.initializer)
+            self.streams.draws += self._drawn * stage.count
+        self.index, self._storage, self._times = stage.index, stage.storage, stage.times
+        self.next_row, self._timed = stage.count, True
+        self._ensure(stage.count)
+        self._mark(np.arange(stage.count, dtype=np.int32))
+        return True
 
     def memory_usage(self) -> dict[str, int]:
         """Bytes by part: index, rows, times (what was touched, not what is reserved)."""
