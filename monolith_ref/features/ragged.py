@@ -91,6 +91,9 @@ class Batch:
         Rows of the global batch (G).
     first_row : int
         Number of the first row here within the global batch.
+    req_time, global_req_time : int
+        Seconds since the epoch of the first row here, and of the first row of the global batch: the times that updates
+        give to rows (0: none).
     """
 
     ragged: Mapping[str, Ragged]
@@ -98,6 +101,8 @@ class Batch:
     rows: int
     global_rows: int = -1
     first_row: int = 0
+    req_time: int = 0
+    global_req_time: int = 0
 
     def __post_init__(self) -> None:
         if self.global_rows < 0:
@@ -116,6 +121,8 @@ class Batch:
             high - low,
             self.global_rows,
             self.first_row + low,
+            self.req_time,
+            self.global_req_time,
         )
 
     def checked(self) -> Batch:

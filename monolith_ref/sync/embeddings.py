@@ -13,7 +13,7 @@ maps its name to it, and :meth:`ShardedEmbeddings.wrap` replaces one by a wrappe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,6 +88,8 @@ class ShardedEmbeddings:
         Rank 0 owns nothing, where there are more than 4 ranks.
     merge_collisions : bool
         Quirk: features of a merged table may share ids.
+    ordered : collection of str
+        Tables whose updates draw from something that they share: made one after the other, whatever the threads.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class ShardedEmbeddings:
         staleness: int = 0,
         empty_rank0: bool = False,
         merge_collisions: bool = False,
+        ordered: Collection[str] = (),
     ) -> None:
         if reduction not in ("sequential", "sum", "mean", "exact"):
             raise ConfigError(f"sync.reduction must be sequential, sum, mean or exact, not {reduction!r}")
@@ -165,6 +168,7 @@ class ShardedEmbeddings:
             "update": self._update,
         }
         self._stores = [self.tables[table.name] for table in self.plan.tables]
+        self._groups = [-1 if table.name in ordered else n for n, table in enumerate(self.plan.tables)]
         self._step: Step | None = None
         self._summed = False
         self._waiting: deque[tuple[list[Update], _When]] = deque()
@@ -303,7 +307,7 @@ class ShardedEmbeddings:
                 distinct=True,
             )
 
-        by_group(self.target, step.updates, lambda update: update.table, one)
+        by_group(self.target, step.updates, lambda update: self._groups[update.table], one)
         self._applied = step.updates
 
     def _run(self, *names: str) -> None:

@@ -44,7 +44,9 @@ class AdmittedRowStore(RowStore):
         if self.filter.idle:
             return super().find_or_insert(ids, found)
         target = self.target
-        known = np.array(target.to_host(self.find(ids) if found is None else found))
+        # Rows that another rank's update of this step has made were absent when ``found`` was filled.
+        complete = found is not None and bool((target.to_host(found) >= 0).all())
+        known = np.array(target.to_host(found if complete else self.find(ids)))
         host = np.ascontiguousarray(target.to_host(ids))
         admitted = self.filter.admit(host, (known >= 0).view(np.uint8))
         rows = np.full(len(host), -1, np.int32)

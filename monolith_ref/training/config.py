@@ -113,5 +113,10 @@ def options_of(settings: Settings) -> EngineOptions:
         skip_allreduce=settings["sync.skip_allreduce"],
         staleness=settings["sync.staleness"],
         non_finite=settings["training.non_finite"],
+        uneven=settings["training.uneven"],
         lr_profile=settings["training.lr_profile"],
+        initial_capacity=settings["table.initial_capacity"],
+        filter_type=settings["filter.type"],
+        filter_capacity=settings["filter.capacity"],
+        filter_split_num=settings["filter.split_num"],
     )

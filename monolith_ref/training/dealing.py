@@ -48,12 +48,18 @@ def deal(source: BatchSource, step: int, rank: int, ranks: int) -> Batch | None:
 
 
 def batches_of(
-    source: BatchSource | Iterable[Batch], communicator: Communicator, first: int = 0, stop: int | None = None
+    source: BatchSource | Iterable[Batch],
+    communicator: Communicator,
+    first: int = 0,
+    stop: int | None = None,
+    nothing: Batch | None = None,
 ) -> Iterator[Batch]:
     """This rank's batches of steps ``first`` to ``stop`` (None: to the end of the data).
 
-    A BatchSource is dealt by rows. Any other iterable is this rank's own data: all ranks stop before a step that some
-    rank has no batch for (sync_training 4), and batches before ``first`` are passed over.
+    A BatchSource is dealt by rows. Any other iterable is this rank's own data, of which batches before ``first`` are
+    passed over. Where ranks have different numbers of batches (sync_training 4): all stop before a step that some rank
+    has none for; or, with ``nothing`` (a batch of no rows), ranks that have come to their end take part with that,
+    until the last one has.
     """
     if isinstance(source, BatchSource):
         step = first
@@ -71,8 +77,10 @@ def batches_of(
     while stop is None or step < stop:
         mine = next(own, None)
         rows = communicator.allgather(np.array([-1 if mine is None else mine.rows], np.int64), "rows")[:, 0]
-        if mine is None or rows.min() < 0:
+        if rows.max() < 0 or (nothing is None and rows.min() < 0):
             return
-        before = int(rows[: communicator.rank].sum())
-        yield replace(mine, global_rows=int(rows.sum()), first_row=before)
+        rows = np.maximum(rows, 0)
+        batch = mine if mine is not None else nothing
+        assert batch is not None
+        yield replace(batch, global_rows=int(rows.sum()), first_row=int(rows[: communicator.rank].sum()))
         step += 1

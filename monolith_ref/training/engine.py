@@ -6,10 +6,7 @@ A step: batch -> ids to owners and rows back (``embeddings.forward``) -> forward
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -19,39 +16,24 @@ from numpy.typing import NDArray
 
 from monolith_ref.dense.optimizers import DenseOptimizer
 from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError
-from monolith_ref.features.ragged import Batch
+from monolith_ref.features.ragged import Batch, Ragged
 from monolith_ref.features.tables import TableSpec, assign_columns, plan_tables
-from monolith_ref.learning_rate import LearningRateFunction
 from monolith_ref.sync.communicator import Communicator, SerialCommunicator
 from monolith_ref.sync.dense import DenseReducer
 from monolith_ref.sync.embeddings import ShardedEmbeddings
 from monolith_ref.sync.finite import Finding, NonFiniteGuard
 from monolith_ref.training.clipping import clip_factor, exact_norm, local_norm
+from monolith_ref.training.clock import Clock
 from monolith_ref.training.dealing import BatchSource, batches_of
+from monolith_ref.training.description import description
 from monolith_ref.training.model import MonolithModel, RecordedModel
 from monolith_ref.training.observer import ForwardResult, Observer, StepResult
 from monolith_ref.training.options import EngineOptions
-from monolith_ref.training.rows import make_store
+from monolith_ref.training.rows import make_rows
 
 __all__ = ["Engine", "EngineOptions"]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-
-
-@dataclass
-class _Clock:
-    """Wall time of phases of the step in hand."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    since: float = 0.0
-
-    def start(self) -> None:
-        self.since = perf_counter()
-
-    def stop(self, phase: str) -> None:
-        now = perf_counter()
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self.since
-        self.since = now
 
 
 class Engine:
@@ -77,6 +59,8 @@ class Engine:
         Synchronous steps made.
     recorded : RecordedModel
     tables : tuple of TableSpec
+    owned : OwnedRows
+        This rank's rows, random streams and admission filter.
     embeddings : ShardedEmbeddings
         ``embeddings.tables[name]`` is this rank's part of a table; ``embeddings.wrap`` replaces a stage.
     columns : dict of feature to (first column, width) in x
@@ -104,6 +88,7 @@ class Engine:
         self.recorded: RecordedModel = model.record("train", exact=self.options.reduction == "exact")
         self.tables: tuple[TableSpec, ...] = plan_tables(self.recorded.collection, self.options.layout)
         self.columns = assign_columns(self.recorded.collection)
+        self.owned = make_rows(self.tables, self.target, model.quirks, self.options)
         self.embeddings = self._make_embeddings()
         self._finish_graph()
         self._reducer = DenseReducer(
@@ -114,7 +99,7 @@ class Engine:
             skip=self.options.skip_allreduce,
         )
         self._guard = NonFiniteGuard(self.communicator, self.options.non_finite)
-        self._clock = _Clock()
+        self._clock = Clock()
         varying = any(callable(rate) for spec in self.tables for rate in spec.config.learning_rate_fns)
         self._constant_rates = None if varying else self._rates(0)
 
@@ -122,7 +107,7 @@ class Engine:
         options = self.options
         return ShardedEmbeddings(
             self.tables,
-            {spec.name: make_store(spec, self.target, self.model.quirks) for spec in self.tables},
+            self.owned.stores,
             self.communicator,
             columns=self.columns,
             target=self.target,
@@ -131,6 +116,7 @@ class Engine:
             staleness=options.staleness,
             empty_rank0=options.empty_rank0,
             merge_collisions=options.merge_collisions or "merge_collisions" in self.model.quirks,
+            ordered=self.owned.ordered,
         )
 
     def _finish_graph(self) -> None:
@@ -193,17 +179,7 @@ class Engine:
 
     def configuration(self) -> dict[str, str]:
         """What must be equal on all ranks: tables with their configuration, dense variables, inputs, quirks."""
-        said = {"quirks": str(self.model.quirks), "profile": self.target.profile}
-        for spec in self.tables:
-            message = hashlib.sha256(spec.config.table_config.SerializeToString(deterministic=True)).hexdigest()
-            combiners = ",".join(combiner.name for combiner in spec.combiners)
-            rates = ",".join(_rate_text(rate) for rate in spec.config.learning_rate_fns)
-            said[f"table {spec.name}"] = f"{','.join(spec.features)}; dim {spec.dim}; {combiners}; {rates}; {message}"
-        for name, variable in self.recorded.graph.variables.items():
-            optimizer = variable.optimizer or self.recorded.spec.optimizer
-            said[f"variable {name}"] = f"{variable.shape}; {variable.initializer}; {optimizer}"
-        said["inputs"] = ",".join(self.recorded.graph.inputs)
-        return said
+        return description(self.recorded, self.tables, str(self.model.quirks), self.target.profile)
 
     # The step.
 
@@ -234,7 +210,9 @@ class Engine:
         clock.start()
         if self._guard.admits(self._find_non_finite(batch, dx, reduced), self.global_step):
             clock.stop("check_finite")
-            self.embeddings.apply(self.learning_rates(), self.global_step)
+            req_time = batch.global_req_time if self.options.reduction == "exact" else batch.req_time
+            self.owned.max_ts = max(self.owned.max_ts, req_time)
+            self.embeddings.apply(self.learning_rates(), self.global_step, req_time)
             clock.start()
             self._update_dense(reduced)
             clock.stop("dense_update")
@@ -245,6 +223,19 @@ class Engine:
         for observer in self.observers:
             observer.on_step(result)
         return result
+
+    def predict(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
+        """Predictions of this rank's rows by head, host copies [rows]; nothing changes. Collective.
+
+        The batch needs every input of the model, labels too. Errors as in :meth:`step`.
+        """
+        batch.checked()
+        return {name: part.copy() for name, part in self._forward(batch).predictions.items()}
+
+    def evict(self) -> dict[str, int]:
+        """Remove stale rows, by the largest time of an update on any rank; rows that went, by table. Collective."""
+        mine = np.array([self.owned.max_ts], np.int64)
+        return self.owned.evict(self.tables, int(self.communicator.allgather(mine, "largest time").max()))
 
     def _forward(self, batch: Batch) -> ForwardResult:
         graph, clock = self.recorded.graph, self._clock
@@ -349,6 +340,13 @@ class Engine:
         for name, variable in self.recorded.graph.variables.items():
             variable.state.update(reduced[name].reshape(-1), self.global_step)
 
+    def _no_rows(self) -> Batch:
+        """What a rank without data takes part with."""
+        none = Ragged(np.empty(0, np.int64), np.zeros(1, np.int64))
+        inputs = self.recorded.graph.inputs
+        dense = {name: np.empty((0, *tensor.tail), np.float32) for name, tensor in inputs.items()}
+        return Batch(dict.fromkeys(self.columns, none), dense, 0)
+
     def _sent(self) -> dict[str, int]:
         return {what: traffic.sent for what, traffic in self.communicator.traffic.items()}
 
@@ -376,22 +374,19 @@ class Engine:
     # The loop.
 
     def train(self, source: BatchSource | Iterable[Batch], steps: int | None = None) -> int:
-        """Steps until ``global_step`` is ``steps`` or the data ends (on any rank); returns how many were made now."""
+        """Steps until ``global_step`` is ``steps`` or the data ends; returns how many were made now.
+
+        Where ranks bring data of their own, the first end counts, with ``uneven="pad"`` the last.
+        """
         if steps is not None and steps < 0:
             raise ConfigError(f"training.steps must not be negative, it is {steps}")
         first = self.global_step
         for observer in self.observers:
             observer.on_start(self)
-        for batch in batches_of(source, self.communicator, first, steps):
+        nothing = self._no_rows() if self.options.uneven == "pad" else None
+        for batch in batches_of(source, self.communicator, first, steps, nothing):
             self.step(batch)
         self.embeddings.flush()
         for observer in self.observers:
             observer.on_end(self)
         return self.global_step - first
-
-
-def _rate_text(rate: Any) -> str:
-    """A rate in a form that does not depend on the process; plain functions go by their name."""
-    if callable(rate) and not isinstance(rate, LearningRateFunction):
-        return str(getattr(rate, "__qualname__", type(rate).__qualname__))
-    return str(rate)

@@ -40,8 +40,14 @@ class EngineOptions:
         Arithmetic of learning-rate schedules (entry 5.2).
     staleness : int
         Step t reads rows as after update t - 1 - staleness.
+    initial_capacity : int
+        Rows to make room for at the start.
+    filter_type, filter_capacity, filter_split_num
+        The admission filter of a rank, where a feature has an occurrence threshold (filters 8).
     non_finite : "raise", "propagate" or "skip"
         What happens to a step with NaN or infinity among its gradients.
+    uneven : "stop" or "pad"
+        Where ranks bring data of their own: all stop when the first runs out of it, or go on until the last has.
     """
 
     layout: Layout = "multi"
@@ -57,3 +63,8 @@ class EngineOptions:
     lr_profile: LrProfile = "plain"
     staleness: int = 0
     non_finite: Literal["raise", "propagate", "skip"] = "raise"
+    uneven: Literal["stop", "pad"] = "stop"
+    initial_capacity: int = 0
+    filter_type: str = "sliding_hash_filter"
+    filter_capacity: int = 300_000_000
+    filter_split_num: int = 7

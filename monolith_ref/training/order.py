@@ -22,14 +22,14 @@ def _scaled(words: NDArray[np.uint64], limits: NDArray[np.uint64]) -> NDArray[np
     return ((words >> _HALF) * limits + low) >> _HALF
 
 
-def row_order(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
+def row_order(seed: int, epoch: int, rows: int, tag: int = ORDER_TAG) -> NDArray[np.int64]:
     """A permutation of 0..rows-1 (int64): from the last position down, word n-1-i decides what position i swaps
-    with."""
+    with. ``tag``: another stream than that of epochs."""
     if not 0 <= rows < 1 << 32:
         raise ArgumentError(f"rows must be in 0..2^32-1, not {rows}")
     if rows < 2:
         return np.arange(rows, dtype=np.int64)
-    words = stream(seed, ORDER_TAG, epoch, 0, rows - 1)
+    words = stream(seed, tag, epoch, 0, rows - 1)
     partners = _scaled(words, np.arange(rows, 1, -1, dtype=np.uint64)).tolist()
     order = list(range(rows))
     for i, j in zip(range(rows - 1, 0, -1), partners, strict=True):

@@ -103,12 +103,12 @@ def _label_column(table: Table, name: str, kind: Kind) -> NDArray[Any]:
 
 
 def encode(table: Table, input_map: InputMap) -> Batch:
-    """All rows in file order: a Ragged of fids per column, ``label`` float32 [rows] and the numbers, float32 [rows].
+    """All rows in file order: a Ragged of fids per column, ``label`` float32 [rows] and the numbers, float32 [rows, 1].
     FormatError names the cell."""
     expression = parse_label(input_map.label)
     dense = {"label": expression.evaluate(lambda name, kind: _label_column(table, name, kind), table.rows)}
     for name, column in input_map.numbers:
-        dense[name] = _label_column(table, column, "number").astype(np.float32)
+        dense[name] = _label_column(table, column, "number").astype(np.float32)[:, np.newaxis]
     ragged = {column.name: _ragged(table, column) for column in input_map.columns}
     return Batch(ragged, dense, table.rows)
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from monolith_ref.errors import ArgumentError, ConfigError
 from monolith_ref.features.ragged import Batch, Ragged
 from monolith_ref.training.input.encode import encode
-from monolith_ref.training.input.label import parse_label
 from monolith_ref.training.input.mapping import InputMap
 from monolith_ref.training.input.readers import read_files
 from monolith_ref.training.order import row_order
@@ -40,6 +39,8 @@ def take_rows(batch: Batch, rows: NDArray[np.int64]) -> Batch:
 class LogSource:
     """A BatchSource over rows read from files: shuffled per epoch, cut into batches of ``batch_size``, tail kept.
 
+    ``shuffle=False``: every epoch has the order of the rows. ``times``: seconds since the epoch of each row.
+
     Attributes
     ----------
     map : InputMap
@@ -50,7 +51,17 @@ class LogSource:
         Global batches of all epochs.
     """
 
-    def __init__(self, input_map: InputMap, data: Batch, *, batch_size: int, epochs: int = 1, seed: int = 42) -> None:
+    def __init__(
+        self,
+        input_map: InputMap,
+        data: Batch,
+        *,
+        batch_size: int,
+        epochs: int = 1,
+        seed: int = 42,
+        shuffle: bool = True,
+        times: NDArray[np.int64] | None = None,
+    ) -> None:
         for name, value in (("training.batch_size", batch_size), ("training.epochs", epochs)):
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1, it is {value}")
@@ -59,6 +70,8 @@ class LogSource:
         self.batch_size = batch_size
         self.epochs = epochs
         self.seed = seed
+        self._shuffle = shuffle
+        self._times = times
         self._per_epoch = -(-data.rows // batch_size)
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
@@ -83,10 +96,18 @@ class LogSource:
         epoch, first, total = self._place(step)
         if not 0 <= low <= high <= total:
             raise ArgumentError(f"step {step} has {total} rows; {low} to {high} are not among them")
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, row_order(self.seed, epoch, self.data.rows)
-        taken = take_rows(self.data, self._order[1][first + low : first + high])
-        return Batch(taken.ragged, taken.dense, taken.rows, total, low)
+        order = self._order_of(epoch)[first : first + total]
+        taken = take_rows(self.data, order[low:high])
+        own = int(self._times[order[low]]) if self._times is not None and low < high else 0
+        first_time = int(self._times[order[0]]) if self._times is not None and total else 0
+        return Batch(taken.ragged, taken.dense, taken.rows, total, low, own, first_time)
+
+    def _order_of(self, epoch: int) -> NDArray[np.int64]:
+        if self._order is None or (self._shuffle and self._order[0] != epoch):
+            rows = self.data.rows
+            order = row_order(self.seed, epoch, rows) if self._shuffle else np.arange(rows, dtype=np.int64)
+            self._order = epoch, order
+        return self._order[1]
 
 
 def open_logs(
@@ -96,7 +117,5 @@ def open_logs(
 
     FormatError (path, record, column) or ConfigError before anything is trained.
     """
-    wanted = [column.name for column in input_map.columns]
-    wanted += [name for name, _ in parse_label(input_map.label).columns]
-    table = read_files(paths, list(dict.fromkeys(wanted)))
+    table = read_files(paths, input_map.wanted())
     return LogSource(input_map, encode(table, input_map), batch_size=batch_size, epochs=epochs, seed=seed)

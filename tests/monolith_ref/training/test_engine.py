@@ -411,19 +411,27 @@ def test_model_calls_outside_of_model_fn_and_unknown_results() -> None:
         MonolithModel().input_fn("train")
 
 
-def test_what_synchronous_training_does_not_have() -> None:
+def test_ids_get_rows_once_they_have_been_counted_often_enough() -> None:
     class Filtered(Task):
         def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
             self.create_embedding_feature_column("first", occurrence_threshold=2)
             return super().model_fn(features, mode)
 
+    engine = Engine(Filtered(), filter_capacity=1000)
+    sizes = []
+    for _ in range(3):
+        engine.step(batch(0, 6))
+        sizes.append((engine.embeddings.tables["first"].size, engine.embeddings.tables["second"].size))
+    distinct = [len(np.unique(batch(0, 6).ragged[name].values)) for name in ("first", "second")]
+    assert sizes == [(0, distinct[1]), (0, distinct[1]), (distinct[0], distinct[1])]
+
+
+def test_what_synchronous_training_does_not_have() -> None:
     class Broadcast(Task):
         def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
             spec = super().model_fn(features, mode)
             return spec._replace(loss=mse(spec.pred, features["label"], broadcast=True))
 
-    with pytest.raises(UnsupportedError, match="occurrence_threshold"):
-        Engine(Filtered())
     with pytest.raises(UnsupportedError, match="exact"):
         Engine(Broadcast(), reduction="exact")
     assert Engine(Broadcast()).step(batch(0, 4)).loss > 0
