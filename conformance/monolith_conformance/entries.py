@@ -9,7 +9,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from monolith_protos import hash_table_pb2, optimizer_pb2
 
-from monolith_conformance.bits import first_difference
+from monolith_conformance.accuracy import EXACT, Accuracy
 from monolith_conformance.oracle.table import Row
 from monolith_ref.errors import ArgumentError
 
@@ -93,18 +93,26 @@ def _make_one_nan(message: Any) -> None:
             setattr(message, field.name, float("nan"))
 
 
-def first_entry_difference(actual: bytes, expected: bytes) -> tuple[str, str, str, int | None]:
-    """(path, actual, expected, ulps) of the first field in which two entries differ."""
+def first_entry_difference(
+    actual: bytes, expected: bytes, accuracy: Accuracy = EXACT
+) -> tuple[str, str, str, int | None] | None:
+    """(path, actual, expected, ulps) of the first field in which two entries differ.
+
+    None where, under a looser accuracy profile, all of their floats are near enough.
+    """
     try:
         pair = [hash_table_pb2.EntryDump.FromString(data) for data in (actual, expected)]
     except DecodeError:
         return "", actual.hex() or "nothing", expected.hex() or "nothing", None
     if not actual or not expected:
         return "", "no row" if not actual else "a row", "no row" if not expected else "a row", None
-    return _message_difference("", *pair) or ("", actual.hex(), expected.hex(), None)
+    found = _message_difference("", *pair, accuracy)
+    if found is None and accuracy == EXACT:
+        return "", actual.hex(), expected.hex(), None
+    return found
 
 
-def _message_difference(path: str, a: Any, b: Any) -> tuple[str, str, str, int | None] | None:
+def _message_difference(path: str, a: Any, b: Any, accuracy: Accuracy) -> tuple[str, str, str, int | None] | None:
     for field in a.DESCRIPTOR.fields:
         x, y, where = getattr(a, field.name), getattr(b, field.name), f"{path}.{field.name}"
         if field.is_repeated:
@@ -116,16 +124,18 @@ def _message_difference(path: str, a: Any, b: Any) -> tuple[str, str, str, int |
         else:
             pairs = [(where, x, y)]
         for place, p, q in pairs:
-            found = _value_difference(field, place, p, q)
+            found = _value_difference(field, place, p, q, accuracy)
             if found is not None:
                 return found
     return None
 
 
-def _value_difference(field: Any, place: str, p: Any, q: Any) -> tuple[str, str, str, int | None] | None:
+def _value_difference(
+    field: Any, place: str, p: Any, q: Any, accuracy: Accuracy
+) -> tuple[str, str, str, int | None] | None:
     if field.type == field.TYPE_MESSAGE:
-        return _message_difference(place, p, q)
+        return _message_difference(place, p, q, accuracy)
     if field.type == field.TYPE_FLOAT:
-        difference = first_difference(np.array([p], np.float32), np.array([q], np.float32))
+        difference = accuracy.first_difference(np.array([p], np.float32), np.array([q], np.float32))
         return None if difference is None else (place, difference.actual, difference.expected, difference.ulps)
     return None if p == q else (place, str(p), str(q), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from monolith_conformance.accuracy import EXACT, Accuracy
 from monolith_conformance.backend import Backend, BackendFault
 from monolith_conformance.cases.case import Case
 from monolith_conformance.outcome import Outcome, RunSummary
@@ -29,7 +30,7 @@ def run_cases(
     *,
     profile: str = "ieee",
     quirks: Quirks,
-    accuracy: str = "exact",
+    accuracy: Accuracy = EXACT,
     selection: str = "",
     full: bool = False,
     progress: Callable[[Outcome], None] | None = None,
@@ -44,8 +45,8 @@ def run_cases(
         What to run, in this order.
     profile, quirks
         The rounding contract and the switches that the run asks for.
-    accuracy : str
-        Name of the accuracy profile of the whole run.
+    accuracy : Accuracy
+        How far floats may be off, in the whole run; cases of the class ``exact`` are held to the bits all the same.
     selection : str
         How the cases were chosen, empty for all of them.
     full : bool
@@ -56,7 +57,7 @@ def run_cases(
     began = time.perf_counter()
     session = Session(backend, profile, quirks)
     session.full = full
-    summary = RunSummary(backend.name, "", "", SUITE_VERSION, profile, tuple(sorted(quirks)), accuracy)
+    summary = RunSummary(backend.name, "", "", SUITE_VERSION, profile, tuple(sorted(quirks)), str(accuracy))
     summary.selection = selection
     is_open = False
     try:
@@ -65,6 +66,7 @@ def run_cases(
                 is_open = _open(session, summary)
                 if not is_open:
                     break
+            session.accuracy = accuracy if case.accuracy == "rounded" else EXACT
             outcome = _judge(session, case)
             summary.outcomes[case.id] = outcome
             if progress is not None:

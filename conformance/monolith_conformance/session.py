@@ -9,6 +9,7 @@ import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import ArrayLike, NDArray
 
+from monolith_conformance.accuracy import EXACT, Accuracy
 from monolith_conformance.backend import Backend
 from monolith_conformance.transcript import Mismatch, Step, Transcript, compare_results
 from monolith_ref.quirks import Quirks
@@ -41,6 +42,8 @@ class Session:
         What the backend said it can do.
     transcript : Transcript
         Steps since :meth:`begin`.
+    accuracy : Accuracy
+        How far floats may be off; the runner sets it a case.
     full : bool
         Whether generated cases may take their long budget.
     """
@@ -51,6 +54,7 @@ class Session:
         self.quirks = quirks
         self.full = False
         self.transcript = Transcript()
+        self.accuracy: Accuracy = EXACT
         self.capabilities: frozenset[str] = frozenset()
         self.info = testee_pb2.HelloReply()
         self._tables: list[str] = []
@@ -101,13 +105,14 @@ class Session:
         step.expected = testee_pb2.Result(**wanted)
         step.judged = tuple(fields)
         assert step.reply is not None
-        mismatch = compare_results(len(self.transcript) - 1, step.reply, step.expected, step.judged)
+        mismatch = compare_results(len(self.transcript) - 1, step.reply, step.expected, step.judged, self.accuracy)
         if mismatch is not None:
             raise CaseFailed(mismatch)
 
     def expect_error(self, request: testee_pb2.Request) -> None:
         """The request must be answered by an error, and leave everything as it was."""
         reply = self.ask_anything(request)
+        self.transcript.steps[-1].refused = True
         kind = reply.WhichOneof("kind")
         if kind == "unsupported":
             raise RefusedClaim(reply.unsupported.capability)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from monolith_protos import testee_pb2
 
-from monolith_conformance.bits import first_difference
+from monolith_conformance.accuracy import EXACT, Accuracy
 from monolith_conformance.testee.jsonlines import from_json, to_json
 from monolith_ref.errors import FormatError
 
@@ -52,11 +52,15 @@ class Mismatch:
 
 @dataclass
 class Step:
-    """One request, the fields of the expected result (None: not judged) and the reply that came."""
+    """One request, the fields of the expected result (None: not judged) and the reply that came.
+
+    ``refused``: the request must be answered by an error, of whatever kind.
+    """
 
     request: testee_pb2.Request
     expected: testee_pb2.Result | None = None
     judged: tuple[str, ...] = ()
+    refused: bool = False
     reply: testee_pb2.Reply | None = None
 
 
@@ -73,13 +77,15 @@ class Transcript:
         return len(self.steps)
 
     def save(self, path: Path, **header: object) -> None:
-        """Write as JSON lines: a header, then ``{"request": …, "expected": …, "judged": […]}`` a step."""
+        """Write as JSON lines: a header, then ``{"request": …, "expected": …, "judged": […], "refused": …}`` a step."""
         lines = [json.dumps({"format": "monolith-ref transcript", "version": 1, **header}, sort_keys=True)]
         for step in self.steps:
             parts = [f'"request":{to_json(step.request)}']
             if step.expected is not None:
                 parts.append(f'"expected":{to_json(step.expected)}')
                 parts.append(f'"judged":{json.dumps(step.judged)}')
+            if step.refused:
+                parts.append('"refused":true')
             lines.append("{" + ",".join(parts) + "}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n")
@@ -106,7 +112,7 @@ class Transcript:
 def _step(data: dict[str, object]) -> Step:
     request = testee_pb2.Request()
     from_json(json.dumps(data["request"]), request)
-    step = Step(request)
+    step = Step(request, refused=bool(data.get("refused", False)))
     if "expected" in data:
         step.expected = testee_pb2.Result()
         from_json(json.dumps(data["expected"]), step.expected)
@@ -116,11 +122,16 @@ def _step(data: dict[str, object]) -> Step:
 
 
 def compare_results(
-    number: int, reply: testee_pb2.Reply, expected: testee_pb2.Result, judged: Iterable[str]
+    number: int,
+    reply: testee_pb2.Reply,
+    expected: testee_pb2.Result,
+    judged: Iterable[str],
+    accuracy: Accuracy = EXACT,
 ) -> Mismatch | None:
     """The first difference between a reply and the expected result, in the ``judged`` fields; None where equal.
 
-    Floats are compared by bits, any NaN equal to any NaN; everything else by value.
+    Floats are compared by bits, or as near as the accuracy profile asks; any NaN equals any NaN. Everything else is
+    compared by value.
     """
     kind = reply.WhichOneof("kind")
     if kind != "result":
@@ -129,11 +140,11 @@ def compare_results(
     for name in judged:
         found, wanted = getattr(reply.result, name), getattr(expected, name)
         if name == "floats":
-            mismatch = _compare_floats(number, found, wanted)
+            mismatch = _compare_floats(number, found, wanted, accuracy)
         elif name == "blob":
             mismatch = None if found == wanted else Mismatch(number, name, found.hex(), wanted.hex())
         elif name == "entries":
-            mismatch = _compare_entries(number, list(found), list(wanted))
+            mismatch = _compare_entries(number, list(found), list(wanted), accuracy)
         else:
             mismatch = _compare_lists(number, name, list(found), list(wanted))
         if mismatch is not None:
@@ -141,16 +152,16 @@ def compare_results(
     return None
 
 
-def _compare_floats(number: int, found: bytes, wanted: bytes) -> Mismatch | None:
+def _compare_floats(number: int, found: bytes, wanted: bytes, accuracy: Accuracy) -> Mismatch | None:
     if len(found) != len(wanted):
         return Mismatch(number, "floats", f"{len(found) / 4:g} floats", f"{len(wanted) / 4:g} floats")
-    difference = first_difference(np.frombuffer(found, "<f4"), np.frombuffer(wanted, "<f4"))
+    difference = accuracy.first_difference(np.frombuffer(found, "<f4"), np.frombuffer(wanted, "<f4"))
     if difference is None:
         return None
     return Mismatch(number, f"floats[{difference.index}]", difference.actual, difference.expected, difference.ulps)
 
 
-def _compare_entries(number: int, found: list[bytes], wanted: list[bytes]) -> Mismatch | None:
+def _compare_entries(number: int, found: list[bytes], wanted: list[bytes], accuracy: Accuracy) -> Mismatch | None:
     """Entries are compared by content: any NaN equals any NaN, and a default may be written or left out."""
     from monolith_conformance.entries import canonical_entry, first_entry_difference
 
@@ -158,8 +169,10 @@ def _compare_entries(number: int, found: list[bytes], wanted: list[bytes]) -> Mi
         return Mismatch(number, "entries", f"{len(found)} rows", f"{len(wanted)} rows")
     for index, (a, b) in enumerate(zip(found, wanted, strict=True)):
         if a != b and canonical_entry(a) != canonical_entry(b):
-            path, actual, expected, far = first_entry_difference(a, b)
-            return Mismatch(number, f"entries[{index}]{path}", actual, expected, far)
+            difference = first_entry_difference(a, b, accuracy)
+            if difference is not None:
+                path, actual, expected, far = difference
+                return Mismatch(number, f"entries[{index}]{path}", actual, expected, far)
     return None
 
 
