@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 RANKS  ?= 2
 JOBS   ?= 2
 
-.PHONY: run test lint format docs ptx protos mutants fuzz bench movielens warmup test-gpu clean help
+.PHONY: run test lint format docs ptx protos mutants fuzz bench movielens warmup test-gpu wheel sbom lowest clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,7 @@ lint: $(VENV)/.dev ## format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## format the sources
 	$(BIN)/ruff format .
@@ -74,5 +75,15 @@ bench: $(VENV)/.dev ## ratios against memory limits and NumPy, interleaved
 movielens: $(VENV)/.run ## fetch MovieLens-100K into data/ml-100k.tsv
 	$(BIN)/python -m monolith_ref.training.movielens
 
+wheel: $(VENV)/.dev ## wheel and sdist in dist/: built twice, installed on every Python here
+	$(BIN)/python -m release.wheel --output dist
+
+sbom: $(VENV)/.dev ## dist/sbom.cdx.json: what an installation pulls in, its licences checked
+	@mkdir -p dist
+	$(BIN)/python -m release.licences --output dist/sbom.cdx.json
+
+lowest: $(VENV)/.dev ## the oldest versions of dependencies that are allowed
+	$(BIN)/python -m release.lowest
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) dist build runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
