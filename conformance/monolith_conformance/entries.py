@@ -106,7 +106,7 @@ def first_entry_difference(
         return "", actual.hex() or "nothing", expected.hex() or "nothing", None
     if not actual or not expected:
         return "", "no row" if not actual else "a row", "no row" if not expected else "a row", None
-    found = _message_difference("", *pair, accuracy)
+    found = _message_difference("", pair[0], pair[1], accuracy)
     if found is None and accuracy == EXACT:
         return "", actual.hex(), expected.hex(), None
     return found

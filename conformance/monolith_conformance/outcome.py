@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from monolith_conformance.cases.case import LEVELS, Case
 from monolith_conformance.transcript import Mismatch, Transcript
+
+if TYPE_CHECKING:
+    from monolith_conformance.explain.trial import Shown
 
 __all__ = ["STATUSES", "Outcome", "RunSummary"]
 
@@ -34,6 +38,10 @@ class Outcome:
         Requests of the smallest failing example.
     stderr : str
         What the backend wrote to standard error when it broke.
+    smallest : Shown or None
+        The smallest requests found that still show the failure, with the difference that they show.
+    command : str
+        What runs this case alone again.
     """
 
     case: Case
@@ -44,6 +52,8 @@ class Outcome:
     seconds: float = 0.0
     transcript: Transcript | None = None
     stderr: str = ""
+    smallest: Shown | None = None
+    command: str = ""
 
     @property
     def fingerprint(self) -> str:
