@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import signal
 import subprocess
 import threading
@@ -63,8 +63,10 @@ class Program:
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._out, selectors.EVENT_READ)
+        self._readable = select.poll()
+        self._readable.register(self._out, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(self._in, select.POLLOUT)
         self._reader = threading.Thread(target=self._drain_stderr, daemon=True)
         self._reader.start()
 
@@ -109,7 +111,6 @@ class Program:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._selector.close()
         self._reader.join(1.0)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -149,11 +150,7 @@ class Program:
     def _wait(self, deadline: float, writing: bool = False) -> bool:
         """Wait until the program has written (or, ``writing``, can be written to); False at the deadline."""
         left = max(0.0, deadline - time.monotonic())
-        if not writing:
-            return bool(self._selector.select(left))
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._in, selectors.EVENT_WRITE)
-            return bool(selector.select(left))
+        return bool((self._writable if writing else self._readable).poll(left * 1000))
 
     def _read(self) -> bool:
         """Read what is there; False at the end of the stream."""
@@ -166,7 +163,7 @@ class Program:
 
     def _refuse_unasked(self) -> None:
         """Between requests the program has nothing to say."""
-        if not self._buffer and self._selector.select(0):
+        if not self._buffer and self._readable.poll(0):
             self._read()
         if self._buffer:
             shown = bytes(self._buffer[:32])
