@@ -61,6 +61,10 @@ class Coroner:
         self._claimed = True
         return True
 
+    def claimed_by_another(self) -> bool:
+        """Somebody else on this machine already says why the job ends (or nobody here could)."""
+        return self._process is None or (not self._claimed and os.path.exists(self._claim))
+
     def dismiss(self) -> None:
         """Good-bye: the rank ends as it should."""
         if self._process is None or self._process.stdin is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
+from collections.abc import Callable
 from time import perf_counter, sleep
 from typing import Any, NoReturn
 
@@ -33,6 +34,9 @@ SPIN_SECONDS = 0.002
 """How long a wait only yields the core before it starts to sleep."""
 
 LONGEST_PAUSE = 0.001
+CORONER_SECONDS = 1.0
+"""How long a rank whose exchange fails waits for word of the one that died."""
+
 ANSWER_AFTER = 0.05
 """Seconds of waiting after which a rank looks for questions of others."""
 
@@ -64,7 +68,7 @@ class MpiCommunicator:
     def barrier(self, what: str) -> None:
         """See :class:`~monolith_ref.sync.communicator.Communicator`."""
         since = perf_counter()
-        self._wait([self._comm.Ibarrier()], what)
+        self._wait(lambda: [self._comm.Ibarrier()], what)
         self._count(what, 0, 0, since)
 
     def allgather(self, values: NDArray[Any], what: str) -> NDArray[Any]:
@@ -72,7 +76,7 @@ class MpiCommunicator:
         since = perf_counter()
         send = np.ascontiguousarray(values)
         received = np.empty((self.size, *send.shape), send.dtype)
-        self._wait([self._comm.Iallgather(_bytes(self._mpi, send), _bytes(self._mpi, received))], what)
+        self._wait(lambda: [self._comm.Iallgather(_bytes(self._mpi, send), _bytes(self._mpi, received))], what)
         others = send.nbytes * (self.size - 1)
         self._count(what, others, others, since)
         return received
@@ -117,7 +121,7 @@ class MpiCommunicator:
         since = perf_counter()
         send = np.ascontiguousarray(send)
         received = np.empty_like(send)
-        self._wait([self._comm.Ialltoall(_bytes(self._mpi, send), _bytes(self._mpi, received))], what)
+        self._wait(lambda: [self._comm.Ialltoall(_bytes(self._mpi, send), _bytes(self._mpi, received))], what)
         others = send.nbytes // self.size * (self.size - 1)
         self._count(what, others, others, since)
         return received
@@ -147,8 +151,8 @@ class MpiCommunicator:
         since = perf_counter()
         send = np.ascontiguousarray(values, np.int64)
         total = np.empty_like(send)
-        request = self._comm.Iallreduce([send, self._mpi.INT64_T], [total, self._mpi.INT64_T], op=self._mpi.SUM)
-        self._wait([request], what)
+        kind, add = self._mpi.INT64_T, self._mpi.SUM
+        self._wait(lambda: [self._comm.Iallreduce([send, kind], [total, kind], op=add)], what)
         others = send.nbytes * (self.size - 1)
         self._count(what, others, others, since)
         return total
@@ -177,6 +181,12 @@ class MpiCommunicator:
 
         A rank that waits in an exchange will never come: known at once. One that is silent gets ``patience`` seconds.
         """
+        try:
+            return self._outcomes(code, fingerprint, patience)
+        except self._mpi.Exception:
+            return None
+
+    def _outcomes(self, code: int, fingerprint: bytes, patience: float) -> list[tuple[int, bytes]] | None:
         mine = np.zeros(17, np.uint8)
         mine[0] = code
         mine[1:] = np.frombuffer(fingerprint, np.uint8)
@@ -201,19 +211,30 @@ class MpiCommunicator:
         """Send block r of ``outgoing`` to rank r, fill block r of ``incoming`` from rank r."""
         tag = zlib.crc32(what.encode()) & 0x7FFF
         comm, byte, me = self._comm, self._mpi.BYTE, self.rank
-        requests = []
-        for shift in range(1, self.size):
-            source = (me - shift) % self.size
-            for piece in _pieces(incoming[source]):
-                requests.append(comm.Irecv([piece, byte], source, tag))
-        for shift in range(1, self.size):
-            peer = (me + shift) % self.size
-            for piece in _pieces(outgoing[peer]):
-                requests.append(comm.Isend([piece, byte], peer, tag))
-        np.copyto(incoming[me], outgoing[me])
-        self._wait(requests, what)
 
-    def _wait(self, requests: list[Any], what: str) -> None:
+        def start() -> list[Any]:
+            requests = []
+            for shift in range(1, self.size):
+                source = (me - shift) % self.size
+                for piece in _pieces(incoming[source]):
+                    requests.append(comm.Irecv([piece, byte], source, tag))
+            for shift in range(1, self.size):
+                peer = (me + shift) % self.size
+                for piece in _pieces(outgoing[peer]):
+                    requests.append(comm.Isend([piece, byte], peer, tag))
+            np.copyto(incoming[me], outgoing[me])
+            return requests
+
+        self._wait(start, what)
+
+    def _wait(self, start: Callable[[], list[Any]], what: str) -> None:
+        """Start an exchange and wait for all of its requests."""
+        try:
+            self._poll(start(), what)
+        except self._mpi.Exception as error:
+            self._broken(what, error)
+
+    def _poll(self, requests: list[Any], what: str) -> None:
         test = self._mpi.Request.Testall
         if test(requests):
             return
@@ -230,6 +251,17 @@ class MpiCommunicator:
                 self._roll_call.listen(what)
             if 0 < self.timeout < waited:
                 self._give_up(what, waited)
+
+    def _broken(self, what: str, error: Exception) -> NoReturn:
+        """MPI itself fails, as a rule because a peer has died: leave it to the peer's coroner to say so."""
+        until = perf_counter() + CORONER_SECONDS
+        while not self._coroner.claimed_by_another() and perf_counter() < until:
+            sleep(LONGEST_PAUSE)
+        if self._coroner.claim():
+            text = f"monolith-ref: error: rank {self.rank}: exchange '{what}' failed, a rank may be gone ({error})\n"
+            sys.stderr.flush()
+            os.write(2, text.encode())
+        self.abort(4)
 
     def _give_up(self, what: str, waited: float) -> NoReturn:
         """Find out who is silent, say so once, end the job."""

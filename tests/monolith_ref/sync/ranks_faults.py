@@ -12,6 +12,7 @@ from monolith_ref.errors import ConfigError
 from monolith_ref.sync.agreement import check_agreement
 from monolith_ref.sync.guard import run_guarded
 from monolith_ref.sync.launch import make_communicator
+from monolith_ref.sync.mpi import MpiCommunicator
 
 MODE = sys.argv[1]
 STEPS = int(sys.argv[2]) if len(sys.argv) > 2 else 10
@@ -20,6 +21,16 @@ STEPS = int(sys.argv[2]) if len(sys.argv) > 2 else 10
 def say(line: str) -> None:
     """One write: lines of ranks do not mix."""
     os.write(1, f"{line}\n".encode())
+
+
+def break_mpi() -> None:
+    """From now on MPI answers with errors, as it may when the process at the other end is gone."""
+    from mpi4py import MPI
+
+    def fail(*arguments: object) -> None:
+        raise MPI.Exception(MPI.ERR_OTHER)
+
+    MpiCommunicator._poll = fail  # type: ignore[method-assign,assignment]
 
 
 def main() -> int:
@@ -42,6 +53,8 @@ def main() -> int:
                 raise ConfigError("part-1.csv: no such file")
             if MODE == "all":
                 raise ConfigError("the checkpoint is of another configuration")
+            if MODE == "broken" and rank == 1:
+                break_mpi()
             if MODE == "elsewhere" and rank == 1:
                 communicator.barrier("rank 1's own exchange")
         communicator.alltoallv(np.zeros(100 * size), counts, np.empty(100 * size), counts, "rows")

@@ -124,6 +124,15 @@ def test_a_stopped_rank_is_named_after_the_timeout() -> None:
 
 
 @pytest.mark.mpi
+def test_an_exchange_that_mpi_gives_up_is_one_line_and_no_traceback() -> None:
+    result = run_ranks(3, [*PROGRAM, "broken", ENDLESS], SECONDS)
+    assert result.code == 4
+    (line,) = errors_of(result)
+    assert "rank 1: exchange 'rows' failed, a rank may be gone" in line
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.mpi
 def test_ranks_in_different_exchanges_are_told_apart() -> None:
     result = run_ranks(3, [*PROGRAM, "elsewhere", ENDLESS], SECONDS, {"TEST_TIMEOUT": "1"})
     assert result.code == 4
