@@ -1,4 +1,4 @@
-"""Run by each rank of test_distributed: own data and uneven ends, one clip norm under ``exact``, differing models."""
+"""Run by each rank of test_distributed: own data, uneven ends or none, one clip norm under ``exact``, other models."""
 
 from __future__ import annotations
 
@@ -26,6 +26,29 @@ def own_data(communicator: Any) -> None:
     for value in engine.variables.values():
         both = communicator.allgather(value, "check")
         same(both[0], both[1])
+
+
+def padded(communicator: Any) -> None:
+    """Rank 1 has no data at all and rank 0 three batches: the end is that of one rank with them, and of the mean."""
+    apart = Engine(Task(), communicator=communicator, reduction="exact", uneven="pad")
+    assert apart.train(batch(step, 4) for step in range(3 if communicator.rank == 0 else 0)) == 3
+    together = Engine(Task(), reduction="exact")
+    together.train(batch(step, 4) for step in range(3))
+    assert_equal_state(communicator, together, apart)
+    assert Engine(Task(), communicator=communicator).train([batch(0, 4)] if communicator.rank else []) == 0
+
+
+def assert_equal_state(communicator: Any, together: Engine, apart: Engine) -> None:
+    """A serial engine's rows and variables are those of an engine of several ranks."""
+    for name, value in together.variables.items():
+        same(value, apart.variables[name])
+    for table in together.tables:
+        whole = together.embeddings.tables[table.name].export()
+        mine = apart.embeddings.tables[table.name].export()
+        sizes = communicator.sum_int64(np.array([len(mine)], np.int64), "check")
+        assert int(sizes[0]) == len(whole) > 0
+        place = {fid: i for i, fid in enumerate(whole.ids.tolist())}
+        same(mine.weights, whole.weights[[place[fid] for fid in mine.ids.tolist()]])
 
 
 def one_norm(communicator: Any) -> None:
@@ -57,6 +80,7 @@ def disagreement(communicator: Any) -> None:
 def main() -> None:
     communicator = make_communicator("mpi", timeout=60)
     own_data(communicator)
+    padded(communicator)
     one_norm(communicator)
     disagreement(communicator)
     print(f"rank {communicator.rank} ok", flush=True)
