@@ -9,7 +9,7 @@ import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
-from monolith_conformance.backends.filters import play_filter
+from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
 from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor, TableBackend
 from monolith_conformance.entries import row_of
 from monolith_conformance.oracle.table import Row
@@ -117,23 +117,25 @@ class CpuBackend(TableBackend):
         super().start(profile, quirks)
         self.target = target(self.target_name, profile)
         self.streams = RandomStreams(quirks)
+        self.filters = SharedFilters(self._filter)
 
     def capabilities(self) -> list[str]:
         names = super().capabilities()
         names += [f"combiner.{kind}" for kind in COMBINERS]
-        names += ["filter.hash", "filter.hash_u8", "filter.sliding", "filter.dummy"]
+        names += [f"filter.{kind}" for kind in FILTER_KINDS]
+        names += ["filter.admission"]
         return names
 
     def new_table(self, config: hash_table_pb2.EmbeddingHashTableConfig, filter_kind: str) -> TableAdaptor:
         from monolith_ref.table.core import Table
 
-        if filter_kind:
-            raise ConfigError("a filter in front of a table is made by the filter requests")
+        filter = self.filters.get(filter_kind)[0] if filter_kind else None
         made = Table(
             f"table_{len(self.tables)}",
             config,
             target=self.target,
             streams=self.streams,
+            filter=filter,
             quirks=self.quirks,
             bare=True,
         )
@@ -155,18 +157,23 @@ class CpuBackend(TableBackend):
         return testee_pb2.Result(floats=out.astype("<f4").tobytes())
 
     def filter(self, message: testee_pb2.Filter) -> testee_pb2.Result:
-        from monolith_ref.table import admission
+        return play_filter(self._filter(FilterSpec(message.kind, message.capacity, message.split_num or 7)), message)
 
-        if message.kind in ("hash", "hash_u8"):
-            bits = 16 if message.kind == "hash" else 8
-            made: Any = admission.HashFilter(message.capacity, bits=bits, quirks=self.quirks)
-        elif message.kind == "sliding":
-            made = admission.SlidingHashFilter(message.capacity, message.split_num or 7, quirks=self.quirks)
-        elif message.kind == "dummy":
-            made = admission.DummyFilter(quirks=self.quirks)
-        else:
-            raise ConfigError(f"filter kind {message.kind!r}")
-        return play_filter(made, message)
+    def _filter(self, spec: FilterSpec) -> Any:
+        from monolith_ref.table import admission
+        from monolith_ref.table.thresholds import slot_thresholds
+
+        config = slot_thresholds(spec.thresholds, spec.default)
+        if spec.kind in ("hash", "hash_u8"):
+            bits = 16 if spec.kind == "hash" else 8
+            return admission.HashFilter(spec.capacity, config=config, bits=bits, quirks=self.quirks)
+        if spec.kind == "sliding":
+            return admission.SlidingHashFilter(spec.capacity, spec.split_num, config=config, quirks=self.quirks)
+        if spec.kind == "dummy":
+            return admission.DummyFilter(config, quirks=self.quirks)
+        if spec.kind in ("probabilistic", "probabilistic_equal"):
+            return admission.ProbabilisticFilter(spec.kind.endswith("equal"), config, quirks=self.quirks)
+        raise ConfigError(f"filter kind {spec.kind!r}")
 
 
 class CudaBackend(CpuBackend):

@@ -9,12 +9,13 @@ import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
-from monolith_conformance.backends.filters import PlayedFilter, play_filter
+from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
+from monolith_conformance.backends.oracle_filters import Checked, make_filter
 from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor, TableBackend
 from monolith_conformance.entries import entry_of, row_of
-from monolith_conformance.oracle import combine, filters, reductions, rules
+from monolith_conformance.oracle import combine, reductions, rules
 from monolith_conformance.oracle.table import OracleTable
-from monolith_ref.errors import ArgumentError, ConfigError, StateError
+from monolith_ref.errors import ArgumentError, StateError
 from monolith_ref.table.config import check_table_config
 
 __all__ = ["OracleBackend"]
@@ -112,19 +113,30 @@ class OracleBackend(TableBackend):
     def start(self, profile: str, quirks: Any) -> None:
         super().start(profile, quirks)
         self._first: OracleTable | None = None
+        self.filters = SharedFilters(self._filter)
 
     def capabilities(self) -> list[str]:
         names = super().capabilities()
         names += [f"combiner.{kind}" for kind in COMBINERS]
         names += [f"sync.{kind}" for kind in reductions.REDUCTIONS]
-        names += ["filter.hash", "filter.hash_u8", "filter.sliding", "filter.dummy"]
+        names += [f"filter.{kind}" for kind in FILTER_KINDS]
+        names += ["filter.admission"]
         return names
 
     def new_table(self, config: hash_table_pb2.EmbeddingHashTableConfig, filter_kind: str) -> TableAdaptor:
         check_table_config(config, self.quirks)
+        filter, thresholds = None, {}
         if filter_kind:
-            raise ConfigError("a filter in front of a table is made by the filter requests")
-        made = OracleTable(config, profile=self.profile, quirks=tuple(self.quirks), shared=self._first)
+            filter, spec = self.filters.get(filter_kind)
+            thresholds = {-1: spec.default, **spec.thresholds}
+        made = OracleTable(
+            config,
+            profile=self.profile,
+            quirks=tuple(self.quirks),
+            filter=filter,
+            thresholds=thresholds,
+            shared=self._first,
+        )
         self._first = self._first or made
         return _Table(made)
 
@@ -140,18 +152,11 @@ class OracleBackend(TableBackend):
         return testee_pb2.Result(floats=out.astype("<f4").tobytes())
 
     def filter(self, message: testee_pb2.Filter) -> testee_pb2.Result:
-        return play_filter(self._filter(message), message)
+        made = self._filter(FilterSpec(message.kind, message.capacity, message.split_num or 7))
+        return play_filter(Checked(made, self.quirks.names), message)
 
-    def _filter(self, message: testee_pb2.Filter) -> PlayedFilter:
-        quirks = set(self.quirks)
-        if message.kind in ("hash", "hash_u8"):
-            bits = 16 if message.kind == "hash" else 8
-            return filters.OracleHashFilter(message.capacity, bits=bits, quirks=quirks)
-        if message.kind == "sliding":
-            return filters.OracleSlidingFilter(message.capacity, message.split_num or 7, quirks=quirks)
-        if message.kind == "dummy":
-            return _DummyFilter()
-        raise ConfigError(f"filter kind {message.kind!r}")
+    def _filter(self, spec: FilterSpec) -> Any:
+        return make_filter(spec, self.quirks.names)
 
     def sync(self, message: testee_pb2.Sync) -> testee_pb2.Result:
         table = self.table(message.table)
@@ -165,16 +170,3 @@ class OracleBackend(TableBackend):
         for ids, gradients in reductions.steps_at_owner(message.reduction, parts):
             table.optimize(np.array(ids, np.int64), gradients, rates, message.time, message.global_step, False)
         return testee_pb2.Result()
-
-
-class _DummyFilter:
-    """Lets everything in."""
-
-    def add(self, fid: int, count: int) -> int:
-        return 15
-
-    def get(self, fid: int) -> int:
-        return 15
-
-    def should_be_filtered(self, fid: int, count: int, threshold: int) -> bool:
-        return False

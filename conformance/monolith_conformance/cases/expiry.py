@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from monolith_protos import hash_table_pb2
 
@@ -21,12 +23,12 @@ def fid(slot: int, number: int = 1) -> int:
 
 
 def expiring(
-    days: int = 36_500, slots: dict[int, int] | list[tuple[int, int]] = (), dim: int = 1
+    days: int = 36_500, slots: Mapping[int, int] | Sequence[tuple[int, int]] = (), dim: int = 1
 ) -> hash_table_pb2.EmbeddingHashTableConfig:
     """A table of sgd rows with these days until rows are stale."""
     config = table_config([{"dim": dim, "rule": "sgd", "config": {}}])
     config.slot_expire_time_config.default_expire_time = days
-    for slot, slot_days in slots.items() if isinstance(slots, dict) else slots:
+    for slot, slot_days in slots.items() if isinstance(slots, Mapping) else slots:
         config.slot_expire_time_config.slot_expire_times.add(slot=slot, expire_time=slot_days)
     return config
 
