@@ -19,6 +19,7 @@ __all__ = ["BUILT_IN", "EXIT_DIFFERENCES", "EXIT_ENVIRONMENT", "EXIT_FAULT", "EX
 EXIT_OK, EXIT_DIFFERENCES, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_FAULT = range(5)
 
 BUILT_IN = {
+    "train": "monolith_ref.cli.train:train",
     "table": "monolith_ref.cli.table:table_app",
     "dump": "monolith_ref.cli.dump:dump_app",
     "doctor": "monolith_ref.cli.doctor:doctor",

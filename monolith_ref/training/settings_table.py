@@ -123,6 +123,7 @@ KEYS: dict[str, Key] = {
         Key("training.report_every", _whole(1), "100", "steps between points of a report"),
         Key("table.layout", _one_of("multi", "merged", "both"), "multi", "a table per feature, or equal ones merged"),
         Key("table.initial_capacity", _whole(0), "0", "rows to make room for at the start"),
+        Key("table.evict_every_steps", _whole(1), "", "steps between removals of expired rows (before a save, always)"),
         Key(
             "filter.type",
             _one_of("sliding_hash_filter", "probabilistic_filter", "no_filter"),
