@@ -88,7 +88,10 @@ def start_ranks(ranks: int, arguments: list[str], env: dict[str, str] | None = N
     mpiexec = Path(sys.executable).parent / "mpiexec"
     if not mpiexec.exists():
         pytest.skip("there is no mpiexec beside this Python")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **(env or {})}
+    path = os.pathsep.join(
+        [str(Path(__file__).resolve().parents[2]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    )
+    environment = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **(env or {})}
     process = subprocess.Popen(
         [str(mpiexec), "-n", str(ranks), sys.executable, *arguments],
         stdin=subprocess.DEVNULL,
