@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from monolith_protos import testee_pb2
 
-from monolith_ref.errors import MonolithRefError
+from monolith_ref.errors import MonolithRefError, UnsupportedError
 from monolith_ref.quirks import Quirks
+
+if TYPE_CHECKING:
+    from monolith_ref.sync.communicator import Communicator
 
 __all__ = ["PROTOCOL", "Backend", "BackendFault", "DirectBackend", "Missing"]
 
@@ -47,6 +50,12 @@ class Backend(ABC):
     """An implementation under test."""
 
     name: str = "backend"
+    spans_ranks: ClassVar[bool] = False
+    """Whether :meth:`over_ranks` gives a backend whose reductions run on real ranks."""
+
+    def over_ranks(self, communicator: Communicator) -> Backend:
+        """This implementation on all ranks of a communicator, each holding a part: asked the same on every rank."""
+        raise UnsupportedError(f"{self.name} does not run on several ranks")
 
     @abstractmethod
     def open(self, profile: str, quirks: Quirks) -> testee_pb2.HelloReply:

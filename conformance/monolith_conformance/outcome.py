@@ -63,7 +63,10 @@ class Outcome:
 
 @dataclass
 class RunSummary:
-    """A whole run: who was judged, under what, and every outcome by case id."""
+    """A whole run: who was judged, under what, and every outcome by case id.
+
+    ``problems`` fail the run; ``notes`` are only shown.
+    """
 
     backend: str
     version: str
@@ -77,6 +80,7 @@ class RunSummary:
     seconds: float = 0.0
     selection: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def count(self, status: str) -> int:
         """Number of outcomes of that status."""

@@ -1,30 +1,19 @@
-"""``monolith-ref conform run|list|explain|replay``: the suite from its options to its exit code."""
+"""``monolith-ref conform list|explain|replay``: what the cases are, and one of them again."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from monolith_ref.errors import ConfigError, UnknownNameError
-
-if TYPE_CHECKING:
-    from monolith_conformance.outcome import Outcome, RunSummary
+from monolith_conformance.suite_run import BackendName, Encoding, TimeLimit, run
+from monolith_ref.errors import UnknownNameError
 
 __all__ = ["register"]
 
 EXIT_PASS, EXIT_DIFFERENCES = 0, 1
-
-Encoding = Annotated[str, typer.Option(help="protobuf or json; of a testee.")]
-TimeLimit = Annotated[float, typer.Option(help="Seconds for one reply of a testee.")]
-BackendName = Annotated[
-    str, typer.Option(help="oracle, engine-cpu, engine-cuda, null, testee:COMMAND, or module:class.")
-]
-Profile = Annotated[str, typer.Option(help="Rounding contract: ieee or avx.")]
-QuirkSet = Annotated[str, typer.Option("--quirks", help="Preset of switches, as in 'default +wrap_timestamps'.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,62 +22,6 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_cases)
     app.command("explain")(explain)
     app.command("replay")(replay)
-
-
-def run(
-    backend: BackendName,
-    select: Annotated[list[str] | None, typer.Option(help="Beginning of case ids; repeatable.")] = None,
-    profile: Profile = "ieee",
-    quirks: QuirkSet = "default",
-    full: Annotated[
-        bool, typer.Option("--full/--quick", help="Many examples of generated cases, and the cases that take long.")
-    ] = False,
-    known: Annotated[Path | None, typer.Option(help="File of known failures.")] = None,
-    update_known: Annotated[bool, typer.Option("--update-known", help="Rewrite that file from this run.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Folder for report.json, junit.xml, report.html.")] = None,
-    encoding: Encoding = "protobuf",
-    time_limit: TimeLimit = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of a table.")] = False,
-) -> int:
-    """Judge an implementation, rule by rule.
-
-    Examples: 'monolith-ref conform run --backend engine-cpu'; 'monolith-ref conform run --backend "testee:./port"
-    --encoding json --select core/'.
-    """
-    from monolith_conformance.backends import make_backend
-    from monolith_conformance.cases import all_cases
-    from monolith_conformance.environment import environment_problems, environment_versions
-    from monolith_conformance.known import apply_known, read_known, write_known
-    from monolith_conformance.runner import run_cases
-    from monolith_conformance.runner import select as choose
-    from monolith_ref.quirks import Quirks
-
-    if update_known and known is None:
-        raise ConfigError("--update-known needs --known FILE")
-    cases = all_cases()
-    chosen = choose(cases.values(), select or [])
-    if not chosen:
-        raise ConfigError(f"no case begins with {', '.join(select or [])}")
-    tester = make_backend(backend, encoding=encoding, time_limit=time_limit)
-    with _progress(len(chosen), as_json) as advance:
-        summary = run_cases(
-            tester,
-            chosen,
-            profile=profile,
-            quirks=Quirks.parse(quirks),
-            selection=" ".join(select or []),
-            full=full,
-            progress=advance,
-        )
-    summary.environment = environment_versions()
-    summary.problems += environment_problems()
-    lines = read_known(known) if known is not None and known.exists() else []
-    if known is not None and update_known:
-        typer.echo(f"{write_known(known, summary, lines)} lines written to {known}", err=True)
-        lines = read_known(known)
-    apply_known(summary, lines, cases)
-    _write(summary, report, as_json)
-    return EXIT_DIFFERENCES if summary.failed else EXIT_PASS
 
 
 def list_cases(
@@ -146,8 +79,8 @@ def explain(case_id: Annotated[str, typer.Argument(metavar="ID", help="A case id
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Transcripts, as a failing run writes them.")],
     backend: BackendName,
-    profile: Profile = "ieee",
-    quirks: QuirkSet = "default",
+    profile: Annotated[str | None, typer.Option(help="ieee or avx, in place of the transcript's.")] = None,
+    quirks: Annotated[str | None, typer.Option(help="Switches, in place of the transcript's.")] = None,
     encoding: Encoding = "protobuf",
     time_limit: TimeLimit = 10.0,
 ) -> int:
@@ -155,64 +88,22 @@ def replay(
     from monolith_conformance.backends import make_backend
     from monolith_conformance.replaying import replay_transcript
     from monolith_conformance.transcript import Transcript
-    from monolith_ref.quirks import Quirks
 
     bad = 0
     for path in files:
         transcript, header = Transcript.load(path)
         tester = make_backend(backend, encoding=encoding, time_limit=time_limit)
-        note = replay_transcript(tester, transcript, profile, Quirks.parse(quirks))
+        asked = _switches(quirks, header)
+        note = replay_transcript(tester, transcript, profile or str(header.get("profile", "ieee")), asked)
         bad += bool(note)
         typer.echo(f"{'failed' if note else 'passed'}  {header.get('id', path.name)}{': ' + note if note else ''}")
     return EXIT_DIFFERENCES if bad else EXIT_PASS
 
 
-def _write(summary: RunSummary, report: Path | None, as_json: bool) -> None:
-    from rich.console import Console
+def _switches(given: str | None, header: dict[str, Any]) -> Any:
+    """Switches as given, else those under which the transcript was written."""
+    from monolith_ref.quirks import Quirks
 
-    from monolith_conformance.report.suite_files import as_json as plain
-    from monolith_conformance.report.suite_files import write_json, write_junit
-    from monolith_conformance.report.suite_html import render_suite
-    from monolith_conformance.report.suite_terminal import print_summary
-
-    if as_json:
-        typer.echo(json.dumps(plain(summary), indent=1, ensure_ascii=False))
-    else:
-        print_summary(summary, Console(soft_wrap=False))
-    if report is None:
-        return
-    report.mkdir(parents=True, exist_ok=True)
-    write_json(summary, report / "report.json")
-    write_junit(summary, report / "junit.xml")
-    (report / "report.html").write_text(render_suite([plain(summary)]))
-    for case_id, outcome in summary.outcomes.items():
-        if outcome.transcript is not None and len(outcome.transcript):
-            name = case_id.replace("/", "__") + ".jsonl"
-            outcome.transcript.save(report / "failures" / name, id=case_id, profile=summary.profile)
-    typer.echo(f"report: {report / 'report.html'}", err=True)
-
-
-class _progress:
-    """A bar on standard error while cases run, where that is a terminal."""
-
-    def __init__(self, total: int, quiet: bool) -> None:
-        self._total = total
-        self._shown = sys.stderr.isatty() and not quiet
-
-    def __enter__(self) -> _progress:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("cases", total=self._total)
-        return self
-
-    def __call__(self, outcome: Outcome) -> None:
-        if self._shown:
-            self._bar.advance(self._task)
-
-    def __exit__(self, *exc: object) -> None:
-        if self._shown:
-            self._bar.stop()
+    if given is None and "quirks" in header:
+        return Quirks(frozenset(map(str, header["quirks"])))
+    return Quirks.parse(given or "default")

@@ -79,16 +79,18 @@ class Transcript:
     def save(self, path: Path, **header: object) -> None:
         """Write as JSON lines: a header, then ``{"request": …, "expected": …, "judged": […], "refused": …}`` a step."""
         lines = [json.dumps({"format": "monolith-ref transcript", "version": 1, **header}, sort_keys=True)]
-        for step in self.steps:
-            parts = [f'"request":{to_json(step.request)}']
-            if step.expected is not None:
-                parts.append(f'"expected":{to_json(step.expected)}')
-                parts.append(f'"judged":{json.dumps(step.judged)}')
-            if step.refused:
-                parts.append('"refused":true')
-            lines.append("{" + ",".join(parts) + "}")
+        lines += self.lines()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n")
+
+    def lines(self) -> list[str]:
+        """One line of JSON a step, without replies."""
+        return [_line(step) for step in self.steps]
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str]) -> Transcript:
+        """What :meth:`lines` gave. Raises ValueError, KeyError or TypeError where a line is none."""
+        return cls([_step(json.loads(line)) for line in lines])
 
     @classmethod
     def load(cls, path: Path) -> tuple[Transcript, dict[str, object]]:
@@ -107,6 +109,16 @@ class Transcript:
             except (ValueError, KeyError, TypeError) as error:
                 raise FormatError(f"line {number}: {error}", path=str(path), record=number) from None
         return transcript, header
+
+
+def _line(step: Step) -> str:
+    parts = [f'"request":{to_json(step.request)}']
+    if step.expected is not None:
+        parts.append(f'"expected":{to_json(step.expected)}')
+        parts.append(f'"judged":{json.dumps(step.judged)}')
+    if step.refused:
+        parts.append('"refused":true')
+    return "{" + ",".join(parts) + "}"
 
 
 def _step(data: dict[str, object]) -> Step:

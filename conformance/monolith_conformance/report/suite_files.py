@@ -7,7 +7,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+from monolith_conformance.explain.words import request_words
 from monolith_conformance.outcome import Outcome, RunSummary
+from monolith_conformance.transcript import Mismatch
 from monolith_ref.errors import FormatError
 
 __all__ = ["REPORT_FORMAT", "REPORT_VERSION", "as_json", "load_report", "write_json", "write_junit"]
@@ -32,6 +34,7 @@ def as_json(summary: RunSummary) -> dict[str, Any]:
         "conforms": summary.conforms,
         "failed": summary.failed,
         "problems": list(summary.problems),
+        "notes": list(summary.notes),
         "seconds": round(summary.seconds, 3),
         "cases": [_case(case_id, outcome) for case_id, outcome in summary.outcomes.items()],
     }
@@ -54,14 +57,25 @@ def _case(case_id: str, outcome: Outcome) -> dict[str, Any]:
         plain["stderr"] = outcome.stderr
     if outcome.mismatch is not None:
         plain["fingerprint"] = outcome.fingerprint
-        plain["difference"] = {
-            "request": outcome.mismatch.step,
-            "what": outcome.mismatch.what,
-            "actual": outcome.mismatch.actual,
-            "expected": outcome.mismatch.expected,
-            "ulps": outcome.mismatch.ulps,
+        plain["difference"] = _difference(outcome.mismatch)
+    if outcome.smallest is not None:
+        plain["smallest"] = {
+            "requests": [request_words(step.request) for step in outcome.smallest.steps],
+            "difference": _difference(outcome.smallest.mismatch),
         }
+    if outcome.command:
+        plain["command"] = outcome.command
     return plain
+
+
+def _difference(mismatch: Mismatch) -> dict[str, Any]:
+    return {
+        "request": mismatch.step,
+        "what": mismatch.what,
+        "actual": mismatch.actual,
+        "expected": mismatch.expected,
+        "ulps": mismatch.ulps,
+    }
 
 
 def write_json(summary: RunSummary, path: Path) -> None:

@@ -8,11 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from monolith_conformance.explain.words import request_words
 from monolith_conformance.outcome import Outcome, RunSummary
 
 __all__ = ["print_case", "print_summary"]
 
 MOST_FAILURES = 20
+MOST_REQUESTS = 8
 _COLUMNS = ("passed", "failed", "known", "unsupported", "not_asked")
 
 
@@ -31,6 +33,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         print_case(outcome, console)
     if len(bad) > MOST_FAILURES:
         console.print(f"… and {len(bad) - MOST_FAILURES} more", highlight=False)
+    for note in summary.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     for problem in summary.problems:
         console.print(f"problem: {problem}", style="red", highlight=False, markup=False, soft_wrap=True)
     style = "bold red" if summary.failed else "bold green"
@@ -47,6 +51,13 @@ def print_case(outcome: Outcome, console: Console) -> None:
         lines.append(f"  note      {outcome.message}")
     if outcome.cause:
         lines.append(f"  cause     {outcome.cause}")
+    if outcome.smallest is not None:
+        steps = [request_words(step.request) for step in outcome.smallest.steps]
+        shown = steps if len(steps) <= MOST_REQUESTS else [*steps[: MOST_REQUESTS - 1], "…", steps[-1]]
+        lines += [f"  smallest  {text}" if number == 0 else f"            {text}" for number, text in enumerate(shown)]
+        lines.append(f"            {outcome.smallest.mismatch}")
+    if outcome.command:
+        lines.append(f"  again     {outcome.command}")
     if outcome.stderr:
         lines.append(f"  stderr    {outcome.stderr.strip().splitlines()[-1] if outcome.stderr.strip() else ''}")
     for line in lines:
