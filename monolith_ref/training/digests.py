@@ -8,6 +8,7 @@ followed by its optimizer arrays by name. Little-endian. Layouts, ranks and thre
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +46,12 @@ def _columns(weights: NDArray[np.float32], state: list[State]) -> list[NDArray[A
     parts: list[NDArray[Any]] = [weights]
     for segment in state:
         parts += [segment[name] for name in sorted(segment)]
-    return [_bytes(part.reshape(len(weights), -1)) for part in parts]
+    return [_bytes(part.reshape(len(weights), math.prod(part.shape[1:]))) for part in parts]
 
 
 def _bytes(part: NDArray[Any]) -> NDArray[np.uint8]:
     little = np.ascontiguousarray(part, part.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(len(part), -1)
+    return little.view(np.uint8).reshape(len(part), part.shape[1] * part.dtype.itemsize)
 
 
 def _rows_by_slot(engine: Engine) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
