@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from monolith_ref.training.callbacks import Callback
+from monolith_ref.training.event_files import EventFiles
+from monolith_ref.training.export import export_serving, write_model_dump
+from monolith_ref.training.outputs import EVENTS, MODEL_DUMP
 from monolith_ref.training.progress import Progress
 from monolith_ref.training.recipe.load import load_train_config
+from monolith_ref.training.report import write_report
 from monolith_ref.training.summary import report_of, summary_text
 from monolith_ref.training.trainer import Trainer
 
@@ -28,15 +32,26 @@ def train_from_file(
 ) -> str | dict[str, Any] | None:
     """Train to the end and write what the file asks for; what is to be printed (rank 0 only). Collective."""
     config = load_train_config(path, overrides)
-    directory = config.settings["model_dir"] or f"runs/{config.model.name}"
+    directory = Path(config.settings["model_dir"] or f"runs/{config.model.name}")
     bar = Progress()
     callbacks: list[Callback] = [bar] if progress else []
     trainer = Trainer(config, callbacks=callbacks, directory=directory, overwrite=overwrite, resume=resume)
+    place = trainer.directory
+    assert place is not None
+    if config.output.events:
+        trainer.callbacks.append(EventFiles(place / EVENTS))
     try:
         result = trainer.fit()
     finally:
         bar.close()
+    chosen = export if export is not None else config.output.export
+    if chosen is not None:
+        export_serving(trainer.engine, Path(chosen))
     if trainer.communicator.rank != 0:
         return None
+    if config.output.model_dump:
+        write_model_dump(place / MODEL_DUMP, trainer.engine)
     found = report_of(trainer, result)
+    if config.output.report or report is not None:
+        write_report(place if report is None else report, found)
     return found if as_json else summary_text(found)

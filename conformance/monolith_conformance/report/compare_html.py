@@ -10,15 +10,9 @@ from markupsafe import Markup
 
 from monolith_conformance.compare.difference import Difference
 from monolith_conformance.compare.results import Finding, RunResult, StepRecord
-from monolith_conformance.report import svg
+from monolith_ref.report import COLOURS, svg
 
 __all__ = ["finding_facts", "first_divergence", "render"]
-
-_COLOURS = (
-    "#3b7dd8", "#e08a2e", "#3c9d63", "#b8559f", "#7a6ad8", "#c9a227",
-    "#2a9fa8", "#d4574e", "#7f8c3a", "#8a6d56", "#5f7f99", "#d77fa1",
-    "#1f5f8b", "#a3c644", "#9c3d3d", "#6fc3a8",
-)  # fmt: skip
 
 _VERDICT_WORDS = {"pass": "PASS", "fail": "FAIL", "vacuous": "VACUOUS"}
 
@@ -69,7 +63,7 @@ def render(report: Mapping[str, Any], runs: Sequence[RunResult], sentence: str) 
         started=report["started"],
         settings=report["settings"],
         versions=report["versions"],
-        colours=_COLOURS,
+        colours=COLOURS,
         runs=[_run(run) for run in runs],
     )
 
