@@ -10,7 +10,8 @@ from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
 from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
-from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor, TableBackend
+from monolith_conformance.backends.sync_requests import SyncBackend, SyncStep
+from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor
 from monolith_conformance.entries import row_of
 from monolith_conformance.oracle.table import Row
 from monolith_ref.errors import ArgumentError, ConfigError, EnvironmentMissing
@@ -103,7 +104,7 @@ class _Table:
             raise ArgumentError(f"segment {number}: states of different shapes ({error})") from None
 
 
-class CpuBackend(TableBackend):
+class CpuBackend(SyncBackend):
     """The engine on the CPU."""
 
     name = "engine-cpu"
@@ -174,6 +175,25 @@ class CpuBackend(TableBackend):
         if spec.kind in ("probabilistic", "probabilistic_equal"):
             return admission.ProbabilisticFilter(spec.kind.endswith("equal"), config, quirks=self.quirks)
         raise ConfigError(f"filter kind {spec.kind!r}")
+
+    def owners(self, ids: NDArray[np.int64], ranks: int, empty_rank0: bool) -> NDArray[np.int32]:
+        out = self.target.empty(len(ids), np.int32)
+        self.target.shard.owners(self.target.asarray(ids), ranks, empty_rank0, out)
+        return np.asarray(self.target.to_host(out))
+
+    def split(
+        self, ids: NDArray[np.int64], ranks: int, empty_rank0: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        target = self.target
+        unique = target.dedup.unique_tables(target.asarray(ids), np.array([0, len(ids)], np.int64))
+        sent = target.shard.split(unique.unique, unique.unique_splits, ranks, empty_rank0)
+        return sent.owner_counts, np.asarray(target.to_host(sent.ids))
+
+    def play(self, table: TableAdaptor, step: SyncStep) -> None:
+        from monolith_conformance.backends.engine_sync import play_step
+
+        assert isinstance(table, _Table)
+        play_step(table.table, self.target, step)
 
 
 class CudaBackend(CpuBackend):

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
 from monolith_conformance.backends.oracle_filters import Checked, make_filter
-from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor, TableBackend
+from monolith_conformance.backends.sync_requests import SyncBackend, SyncStep
+from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor
 from monolith_conformance.entries import entry_of, row_of
-from monolith_conformance.oracle import combine, reductions, rules
+from monolith_conformance.oracle import combine, owners, reductions, rules
 from monolith_conformance.oracle.table import OracleTable
 from monolith_ref.errors import ArgumentError, StateError
 from monolith_ref.table.config import check_table_config
@@ -105,7 +106,7 @@ class _Table:
             raise StateError(f"ServingEntryAccessor doesn't support {what}")
 
 
-class OracleBackend(TableBackend):
+class OracleBackend(SyncBackend):
     """Every rule as the oracle states it."""
 
     name = "oracle"
@@ -118,7 +119,6 @@ class OracleBackend(TableBackend):
     def capabilities(self) -> list[str]:
         names = super().capabilities()
         names += [f"combiner.{kind}" for kind in COMBINERS]
-        names += [f"sync.{kind}" for kind in reductions.REDUCTIONS]
         names += [f"filter.{kind}" for kind in FILTER_KINDS]
         names += ["filter.admission"]
         return names
@@ -158,15 +158,13 @@ class OracleBackend(TableBackend):
     def _filter(self, spec: FilterSpec) -> Any:
         return make_filter(spec, self.quirks.names)
 
-    def sync(self, message: testee_pb2.Sync) -> testee_pb2.Result:
-        table = self.table(message.table)
-        if message.reduction not in reductions.REDUCTIONS:
-            raise ArgumentError(f"reduction {message.reduction!r}")
-        parts = [
-            (list(part.ids), np.frombuffer(part.floats, "<f4").reshape(len(part.ids), table.dim))
-            for part in message.parts
-        ]
-        rates = np.frombuffer(message.rates, "<f4")
-        for ids, gradients in reductions.steps_at_owner(message.reduction, parts):
-            table.optimize(np.array(ids, np.int64), gradients, rates, message.time, message.global_step, False)
-        return testee_pb2.Result()
+    def owners(self, ids: NDArray[np.int64], ranks: int, empty_rank0: bool) -> list[int]:
+        return [owners.owner_of(fid, ranks, empty_rank0) for fid in ids.tolist()]
+
+    def split(self, ids: NDArray[np.int64], ranks: int, empty_rank0: bool) -> tuple[list[int], list[int]]:
+        return owners.send_order(ids.tolist(), ranks, empty_rank0)
+
+    def play(self, table: TableAdaptor, step: SyncStep) -> None:
+        parts = [(ids.tolist(), gradients) for ids, gradients in step.parts]
+        for ids, gradients in reductions.steps_at_owner(step.reduction, parts, step.half):
+            table.optimize(np.array(ids, np.int64), gradients, step.rates, step.time, step.global_step, False)

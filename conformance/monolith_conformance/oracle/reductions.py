@@ -16,15 +16,18 @@ REDUCTIONS = ("sequential", "sum", "mean", "exact")
 Part = tuple[Sequence[int], Array]
 
 
-def steps_at_owner(reduction: str, parts: Sequence[Part]) -> Iterator[tuple[list[int], Array]]:
+def steps_at_owner(reduction: str, parts: Sequence[Part], half: bool = False) -> Iterator[tuple[list[int], Array]]:
     """The updates that the owner makes, in order: distinct ids by first occurrence and their gradients.
 
-    ``parts`` are the ranks' occurrences: ids and gradients [n, d], in order of occurrence.
+    ``parts`` are the ranks' occurrences: ids and gradients [n, d], in order of occurrence. ``half``: a rank's sums are
+    rounded to half floats on their way to the owner.
     """
     if reduction == "exact":
         yield _exact(parts)
         return
     sums = [local_sums(ids, gradients) for ids, gradients in parts]
+    if half:
+        sums = [{fid: through_half(g) for fid, g in part.items()} for part in sums]
     if reduction == "sequential":
         for part in sums:
             yield list(part), np.array(list(part.values()), F)
@@ -46,6 +49,12 @@ def local_sums(ids: Sequence[int], gradients: Array) -> dict[int, Array]:
         for fid, g in zip(ids, gradients, strict=True):
             sums[fid] = sums.get(fid, np.zeros_like(g)) + g
     return sums
+
+
+def through_half(values: Array) -> Array:
+    """Rounded to half floats, nearest even, and widened again."""
+    with np.errstate(all="ignore"):
+        return values.astype(np.float16).astype(F)
 
 
 def _exact(parts: Sequence[Part]) -> tuple[list[int], Array]:
