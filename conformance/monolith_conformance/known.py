@@ -15,7 +15,7 @@ from pathlib import Path
 from monolith_conformance.outcome import Outcome, RunSummary
 from monolith_ref.errors import ArgumentError, FormatError
 
-__all__ = ["MOST_BY_STAR", "KnownFailure", "apply_known", "read_known", "write_known"]
+__all__ = ["MOST_BY_STAR", "KnownFailure", "apply_known", "read_known", "settle", "write_known"]
 
 MOST_BY_STAR = 20
 _LINE = re.compile(r"^(?P<id>[^\s#@]+)(?:\s+@(?P<print>[0-9a-f]{8}))?\s+#\s*(?P<reason>\S.*)$")
@@ -65,10 +65,11 @@ def apply_known(summary: RunSummary, known: Iterable[KnownFailure], all_ids: Ite
             outcome = summary.outcomes.get(case_id)
             # Cases outside the selection, or outside the budget of this run, are left alone.
             if outcome is not None and not (outcome.case.full and outcome.status == "not_asked"):
-                _settle(outcome, line)
+                settle(outcome, line)
 
 
-def _settle(outcome: Outcome, line: KnownFailure) -> None:
+def settle(outcome: Outcome, line: KnownFailure) -> None:
+    """Judge an outcome by a line that covers it: ``known``, or ``stale_known`` where the line is not true any more."""
     if outcome.case.generated:
         outcome.status, outcome.message = "stale_known", "a case that tries many examples cannot be a known failure"
     elif outcome.status not in ("failed", "fault"):
@@ -95,11 +96,16 @@ def write_known(path: Path, summary: RunSummary, before: Iterable[KnownFailure])
     """
     if summary.selection:
         raise ArgumentError("--update-known needs a run of the whole suite; leave --select out")
-    reasons = {line.id: line.reason for line in before if not line.star}
+    kept = sorted(before, key=lambda line: line.star)
     lines = [f"# Known failures of {summary.backend}: id, fingerprint of the first difference, reason."]
     for case_id, outcome in summary.outcomes.items():
         if outcome.status in ("failed", "fault", "known") and not outcome.case.generated:
-            reason = reasons.get(case_id) or outcome.cause or "reason not yet stated"
-            lines.append(f"{case_id}  @{outcome.fingerprint}  # {reason}")
+            line = next((line for line in kept if line.covers(case_id)), None)
+            reason = line.reason if line is not None else outcome.cause or "reason not yet stated"
+            # A line that leaves the fingerprint out goes on without one: some first differences depend on the machine.
+            mark = (
+                "" if line is not None and not line.star and line.fingerprint is None else f"  @{outcome.fingerprint}"
+            )
+            lines.append(f"{case_id}{mark}  # {reason}")
     path.write_text("\n".join(lines) + "\n")
     return len(lines) - 1

@@ -14,7 +14,7 @@ from monolith_conformance.transcript import Mismatch
 from monolith_ref import __version__
 from monolith_ref.quirks import Quirks
 
-__all__ = ["SUITE_VERSION", "run_cases", "select"]
+__all__ = ["SUITE_VERSION", "judge_case", "open_session", "run_cases", "select"]
 
 SUITE_VERSION = ".".join(__version__.split(".")[:2])
 
@@ -63,11 +63,11 @@ def run_cases(
     try:
         for case in cases:
             if not is_open:
-                is_open = _open(session, summary)
+                is_open = open_session(session, summary)
                 if not is_open:
                     break
             session.accuracy = accuracy if case.accuracy == "rounded" else EXACT
-            outcome = _judge(session, case)
+            outcome = judge_case(session, case)
             summary.outcomes[case.id] = outcome
             if progress is not None:
                 progress(outcome)
@@ -78,7 +78,8 @@ def run_cases(
     return summary
 
 
-def _open(session: Session, summary: RunSummary) -> bool:
+def open_session(session: Session, summary: RunSummary) -> bool:
+    """Start the backend and note who it is; False, and a problem of the run, where it does not start."""
     try:
         session.open()
     except BackendFault as fault:
@@ -89,7 +90,8 @@ def _open(session: Session, summary: RunSummary) -> bool:
     return True
 
 
-def _judge(session: Session, case: Case) -> Outcome:
+def judge_case(session: Session, case: Case) -> Outcome:
+    """The outcome of one case in an opened session; after a fault the session is to be opened again."""
     reason = _why_not(session, case)
     if reason is not None:
         return Outcome(case, *reason)

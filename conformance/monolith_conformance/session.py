@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monolith_conformance.accuracy import EXACT, Accuracy
 from monolith_conformance.backend import Backend
+from monolith_conformance.replaying import judge_step
 from monolith_conformance.transcript import Mismatch, Step, Transcript, compare_results
 from monolith_ref.quirks import Quirks
 
@@ -118,6 +119,19 @@ class Session:
             raise RefusedClaim(reply.unsupported.capability)
         if kind != "error":
             raise CaseFailed(Mismatch(len(self.transcript) - 1, "reply", str(kind), "an error"))
+
+    def play(self, step: Step) -> None:
+        """Send a recorded request and hold the reply against what was recorded; tables it makes are dropped later."""
+        made = Step(step.request, step.expected, step.judged, step.refused)
+        self.transcript.steps.append(made)
+        made.reply = self._exchange(step.request)
+        if made.reply.WhichOneof("kind") == "unsupported":
+            raise RefusedClaim(made.reply.unsupported.capability)
+        if step.request.HasField("create"):
+            self._tables.append(step.request.create.table)
+        mismatch = judge_step(len(self.transcript) - 1, made, self.accuracy)
+        if mismatch is not None:
+            raise CaseFailed(mismatch)
 
     def fail(self, what: str, actual: object, expected: object) -> None:
         """Fail the case at the last request for a reason of its own (an event that did not happen, say)."""
