@@ -230,10 +230,53 @@ def _element_sizes(plan, ints, r, inner):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _put_floats(out, at, row, column, count, tag):  # type: ignore[no-untyped-def]
-    """Write ``count`` floats, eight bytes a store: the three behind each belong to what is written next."""
+def _fixed_form(dim, plan, elements, flags):  # type: ignore[no-untyped-def]
+    """Where everything but the time stands in payloads of a shape without ints, as each is then as long as any other.
+
+    ``(spans [K, 4], marks [M, 2], size)``: floats as (offset, tag, count, column), other bytes as (offset, byte); size
+    0 for a shape with ints.
+    """
+    spans = np.empty((1 + len(plan), 4), np.int64)
+    marks = np.empty((10 + 14 + 28 * len(elements), 2), np.int64)
+    for f in range(len(plan)):
+        if plan[f, 2] == INT:
+            return spans, marks, np.int64(0)
+    inner = np.zeros(len(elements), np.int64)
+    opt = _element_sizes(plan, np.empty((1, 0), np.int64), 0, inner)
+    some = np.empty(40, np.uint8)
+    marks[0, 0], marks[0, 1] = 0, 0x09
+    spans[0, 0], spans[0, 1], spans[0, 2], spans[0, 3] = 9, 0x15, dim, 0
+    at, m, k = np.int64(9 + 5 * dim), 1, 1
+    if flags & HAS_OPT:
+        some[0] = 0x1A
+        size = _put_varint(some, 1, opt)
+        for i in range(size):
+            marks[m, 0], marks[m, 1] = at + i, some[i]
+            m += 1
+        at += size
+        f = 0
+        for e in range(len(elements)):
+            some[0] = 0x0A
+            size = _put_varint(some, 1, 1 + _varint_size(inner[e]) + inner[e])
+            some[size] = elements[e]
+            size = _put_varint(some, size + 1, inner[e])
+            for i in range(size):
+                marks[m, 0], marks[m, 1] = at + i, some[i]
+                m += 1
+            at += size
+            while f < len(plan) and plan[f, 0] == e:
+                spans[k, 0], spans[k, 1], spans[k, 2], spans[k, 3] = at, plan[f, 1], plan[f, 3], plan[f, 4]
+                k += 1
+                at += 5 * plan[f, 3]
+                f += 1
+    return spans[:k], marks[:m], at
+
+
+@kernel
+def _put_floats(out, at, words, first, count, tag):  # type: ignore[no-untyped-def]
+    """Write ``count`` words, eight bytes a store: the three behind each belong to what is written next."""
     for j in range(count):
-        store64(out, at + 5 * j, np.uint64(row[column + j]) << np.uint64(8) | tag)
+        store64(out, at + 5 * j, np.uint64(load32(words, first + j)) << np.uint64(8) | tag)
     return at + 5 * count
 
 
@@ -246,80 +289,87 @@ def encode_rows(ids, numbers, rows, dim, ints, times, plan, elements, flags, out
     ``lengths`` int64 [n] receives payload lengths. Returns the bytes written.
     """
     n = len(ids)
-    fields = len(plan)
     inner = np.zeros(len(elements), np.int64)
-    varying = ints.shape[1] > 0
-    opt = np.int64(0)
+    spans, marks, fixed = _fixed_form(dim, plan, elements, flags)
+    words, width = rows.reshape(-1), rows.shape[1]
     at = np.int64(0)
-    width = rows.shape[1]
     for r in range(n):
         if r + AHEAD < n:
-            upcoming = rows[numbers[r + AHEAD]]
+            upcoming = np.int64(numbers[r + AHEAD]) * width
             for line in range(0, width, 16):
-                prefetch_read(upcoming, line)
-        # The sizes of nested messages come before their content.
-        if r == 0 or varying:
-            opt = _element_sizes(plan, ints, r, inner)
-        row = rows[numbers[r]]
-        length = np.int64(9 + 5 * dim)
-        if flags & HAS_OPT:
-            length += 1 + _varint_size(opt) + opt
-        if flags & HAS_TIME:
-            length += 1 + _varint_size(times[r])
-        lengths[r] = length
-        store64(out, at, np.uint64(length))
-        store32(out, at + 8, _masked(out, at, at + 8))
+                prefetch_read(words, upcoming + line)
+        row = np.int64(numbers[r]) * width
         first = at + 12
-        out[first] = 0x09
         store64(out, first + 1, np.uint64(ids[r]))
-        p = _put_floats(out, first + 9, row, 0, dim, np.uint64(0x15))
-        if flags & HAS_OPT:
-            out[p] = 0x1A
-            p = _put_varint(out, p + 1, opt)
-            f = 0
-            for e in range(len(elements)):
-                out[p] = 0x0A
-                p = _put_varint(out, p + 1, 1 + _varint_size(inner[e]) + inner[e])
-                out[p] = elements[e]
-                p = _put_varint(out, p + 1, inner[e])
-                while f < fields and plan[f, 0] == e:
-                    if plan[f, 2] == FLOAT:
-                        p = _put_floats(out, p, row, plan[f, 4], plan[f, 3], np.uint64(plan[f, 1]))
-                    else:
-                        out[p] = np.uint8(plan[f, 1])
-                        p = _put_varint(out, p + 1, ints[r, plan[f, 4]])
-                    f += 1
+        if fixed:
+            # What a store writes too much is written over by what stands behind it.
+            for k in range(len(spans)):
+                _put_floats(out, first + spans[k, 0], words, row + spans[k, 3], spans[k, 2], np.uint64(spans[k, 1]))
+            for k in range(len(marks)):
+                out[first + marks[k, 0]] = np.uint8(marks[k, 1])
+            p = first + fixed
+        else:
+            out[first] = 0x09
+            p = _put_floats(out, first + 9, words, row, dim, np.uint64(0x15))
+            if flags & HAS_OPT:
+                opt = _element_sizes(plan, ints, r, inner)
+                p = _put_opt(out, p, words, row, ints, r, plan, elements, inner, opt)
         if flags & HAS_TIME:
             out[p] = 0x20
             p = _put_varint(out, p + 1, times[r])
+        length = p - first
+        lengths[r] = length
+        store64(out, at, np.uint64(length))
+        store32(out, at + 8, _masked(out, at, at + 8))
         store32(out, p, _masked(out, first, p))
         at = p + 4
     return at
 
 
 @kernel
-def _get_floats(data, at, row, column, count, tag):  # type: ignore[no-untyped-def]
-    """Read ``count`` floats; whether each has its tag. A record has its checksum behind it: eight bytes are there."""
+def _put_opt(out, p, words, row, ints, r, plan, elements, inner, opt):  # type: ignore[no-untyped-def]
+    """Write the ``opt`` message of one row, whose sizes are known; returns the position behind it."""
+    out[p] = 0x1A
+    p = _put_varint(out, p + 1, opt)
+    f = 0
+    for e in range(len(elements)):
+        out[p] = 0x0A
+        p = _put_varint(out, p + 1, 1 + _varint_size(inner[e]) + inner[e])
+        out[p] = elements[e]
+        p = _put_varint(out, p + 1, inner[e])
+        while f < len(plan) and plan[f, 0] == e:
+            if plan[f, 2] == FLOAT:
+                p = _put_floats(out, p, words, row + plan[f, 4], plan[f, 3], np.uint64(plan[f, 1]))
+            else:
+                out[p] = np.uint8(plan[f, 1])
+                p = _put_varint(out, p + 1, ints[r, plan[f, 4]])
+            f += 1
+    return p
+
+
+@kernel
+def _get_floats(data, at, words, first, count, tag):  # type: ignore[no-untyped-def]
+    """Read ``count`` floats; 0 where each has its tag. A record has its checksum behind it: eight bytes are there."""
     differ = np.uint64(0)
     for j in range(count):
         word = load64(data, at + 5 * j)
         differ |= (word ^ tag) & np.uint64(0xFF)
-        row[column + j] = np.uint32(word >> np.uint64(8))
-    return differ == np.uint64(0)
+        store32(words, first + j, np.uint32(word >> np.uint64(8)))
+    return differ
 
 
 @kernel
-def _decode_row(data, at, stop, r, dim, plan, elements, flags, ids, row, ints, times):  # type: ignore[no-untyped-def]
-    """Read one record into ``row``; the number of weights found, or -1 where it has another form."""
+def _decode_row(data, at, stop, r, dim, plan, elements, flags, ids, words, row, ints, times):  # type: ignore[no-untyped-def]
+    """Read one record into ``words[row:]``; the number of weights found, or -1 where it has another form."""
     if at + 9 > stop or data[at] != 0x09:
         return -1
     ids[r] = np.int64(load64(data, at + 1))
     at += 9
     found = dim
-    if at + 5 * dim > stop or not _get_floats(data, at, row, 0, dim, np.uint64(0x15)):
+    if at + 5 * dim > stop or _get_floats(data, at, words, row, dim, np.uint64(0x15)):
         found = 0
         while found < dim and at + 5 * found + 5 <= stop and data[at + 5 * found] == 0x15:
-            row[found] = load32(data, at + 5 * found + 1)
+            words[row + found] = load32(data, at + 5 * found + 1)
             found += 1
     at += 5 * found
     if flags & HAS_OPT:
@@ -347,7 +397,7 @@ def _decode_row(data, at, stop, r, dim, plan, elements, flags, ids, row, ints, t
                     count = plan[f, 3]
                     if at + 5 * count > single_stop:
                         return -1
-                    if not _get_floats(data, at, row, plan[f, 4], count, np.uint64(plan[f, 1])):
+                    if _get_floats(data, at, words, row + plan[f, 4], count, np.uint64(plan[f, 1])):
                         return -1
                     at += 5 * count
                 else:
@@ -384,9 +434,33 @@ def decode_rows(data, starts, lengths, plan, elements, flags, dim, ids, rows, in
     ``flags`` takes records without a time, too. Returns the number of -1.
     """
     others = 0
+    words, width = rows.reshape(-1), rows.shape[1]
+    spans, marks, fixed = _fixed_form(dim, plan, elements, flags)
     for k in range(len(starts)):
-        stop = starts[k] + lengths[k]
-        got = _decode_row(data, starts[k], stop, k, dim, plan, elements, flags, ids, rows[k], ints, times)
+        first, stop, row = starts[k], starts[k] + lengths[k], k * width
+        # The usual record: every byte but those of floats, id and time is known.
+        differ = np.uint64(fixed == 0 or lengths[k] < fixed)
+        if differ == np.uint64(0):
+            for m in range(len(marks)):
+                differ |= np.uint64(data[first + marks[m, 0]] != marks[m, 1])
+            for m in range(len(spans)):
+                differ |= _get_floats(
+                    data, first + spans[m, 0], words, row + spans[m, 3], spans[m, 2], np.uint64(spans[m, 1])
+                )
+        if differ == np.uint64(0):
+            ids[k] = np.int64(load64(data, first + 1))
+            found[k] = dim
+            at = first + fixed
+            if flags & HAS_TIME and at < stop and data[at] == 0x20:
+                value, at = _get_varint(data, at + 1, stop)
+                times[k] = np.int64(value)
+            elif flags & HAS_TIME and not flags & TIME_OPTIONAL:
+                at = -1
+            else:
+                times[k] = 0
+            if at == stop:
+                continue
+        got = _decode_row(data, first, stop, k, dim, plan, elements, flags, ids, words, row, ints, times)
         found[k] = got
         if got < 0:
             others += 1

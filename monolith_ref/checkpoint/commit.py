@@ -29,7 +29,7 @@ from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.manifest import FileEntry, Manifest, read_manifest
 from monolith_ref.errors import CheckpointError
 
-__all__ = ["Ranks", "SetWriter", "Sink", "current_path", "verify_file"]
+__all__ = ["Ranks", "SetWriter", "Sink", "current_path", "verify_file", "verify_size"]
 
 
 Report = dict[str, Any]
@@ -231,17 +231,25 @@ def current_path(root: Path, entry: FileEntry) -> Path:
     return temporary if temporary.exists() else root / entry.path
 
 
+def verify_size(path: Path, entry: FileEntry) -> None:
+    """CheckpointError (``manifest_mismatch``) unless the file has the size of the manifest."""
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:
+        raise damage("manifest_mismatch", f"cannot be read: {error.strerror}", path) from error
+    if size != entry.bytes:
+        raise damage("manifest_mismatch", f"{size} bytes, the manifest says {entry.bytes}", path)
+
+
 def verify_file(root: Path, entry: FileEntry) -> None:
     """CheckpointError (``manifest_mismatch``) unless the file has the size and checksum of the manifest."""
     path = current_path(root, entry)
     if not path.exists():
         # A writer may have given it its final name just now.
         path = current_path(root, entry)
+    verify_size(path, entry)
     try:
         with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != entry.bytes:
-                raise damage("manifest_mismatch", f"{size} bytes, the manifest says {entry.bytes}", path)
             crc = 0
             buffer = np.empty(_READ, np.uint8)
             while count := file.readinto(buffer.data):

@@ -17,11 +17,14 @@ import numpy as np
 from monolith_kernels import blocks, records
 from numpy.typing import NDArray
 
+from monolith_ref.checkpoint.ahead import ahead
 from monolith_ref.checkpoint.damage import damage
 
 __all__ = ["RecordBatch", "RecordFile", "SnappyBlocks", "frame"]
 
 CHUNK = 4 << 20
+HEAD = 1 << 16
+"""Room before a chunk for the rest of the one before."""
 BATCH = 1 << 16
 MOST_COMPRESSED = 2 * blocks.BLOCK + 64
 """A raw snappy block spends at most two bytes on one, plus its length."""
@@ -64,12 +67,14 @@ class RecordBatch:
 
 
 class _Source(Protocol):
-    """A stream of record bytes."""
+    """A stream of record bytes; ``checksum``: crc32c of what was read of the file, ``whole``: that was all of it."""
 
     stray: int
+    checksum: int
+    whole: bool
 
-    def read_into(self, view: memoryview) -> int:
-        """Fill some of ``view``; 0 at the end."""
+    def fill(self, view: NDArray[np.uint8]) -> tuple[int, bool]:
+        """Fill ``view`` as far as it goes: how many bytes, and whether they are the last."""
         ...
 
     def bound(self) -> int:
@@ -80,13 +85,17 @@ class _Source(Protocol):
 class _Plain:
     def __init__(self, descriptor: int) -> None:
         self.stray = 0
+        self.checksum = 0
+        self.whole = False
         self._descriptor = descriptor
         self._left = os.fstat(descriptor).st_size
 
-    def read_into(self, view: memoryview) -> int:
-        count = os.readv(self._descriptor, [view])
+    def fill(self, view: NDArray[np.uint8]) -> tuple[int, bool]:
+        count = _read_whole(self._descriptor, view)
+        self.checksum = records.crc32c(view[:count], self.checksum)
         self._left = max(self._left - count, 0)
-        return count
+        self.whole = count < len(view)
+        return count, self.whole
 
     def bound(self) -> int:
         return self._left
@@ -95,42 +104,45 @@ class _Plain:
 class _Snappy:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.stray = 0
+        self.checksum = 0
+        self.whole = False
         self._path = path
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
         self._at = 0
-        self._block = memoryview(b"")
+        self._body = np.empty(MOST_COMPRESSED, np.uint8)
 
     def bound(self) -> int:
         blocks_left = (self._size - self._at) // 5 + 1
-        return min(len(self._block) + blocks_left * blocks.BLOCK, self._size + MOST_INFLATED)
+        return min(blocks_left * blocks.BLOCK, self._size + MOST_INFLATED)
 
-    def read_into(self, view: memoryview) -> int:
-        while not self._block:
-            if not self._next_block():
-                return 0
-        count = min(len(self._block), len(view))
-        view[:count] = self._block[:count]
-        self._block = self._block[count:]
-        return count
+    def fill(self, view: NDArray[np.uint8]) -> tuple[int, bool]:
+        count = 0
+        while len(view) - count >= blocks.BLOCK:
+            got = self._next_block(view[count:])
+            if got is None:
+                return count, True
+            count += got
+        return count, False
 
-    def _next_block(self) -> bool:
-        """Decompress one block; False at the end (1 to 3 bytes behind the last block are the end too)."""
-        header = self._exactly(4)
+    def _next_block(self, out: NDArray[np.uint8]) -> int | None:
+        """Decompress one block; None at the end (1 to 3 bytes behind the last block are the end too)."""
+        header = self._read(4)
         if len(header) < 4:
             self.stray = len(header)
-            return False
+            self.whole = True
+            return None
         at = self._at
-        size = int.from_bytes(header, "big")
+        size = int.from_bytes(header.tobytes(), "big")
         if size > MOST_COMPRESSED:
             raise damage("block_too_large", f"a block claims {size} compressed bytes", self._path, offset=at)
-        body = self._exactly(size) if at + 4 + size <= self._size else b""
+        body = self._read(size if at + 4 + size <= self._size else 0)
         if len(body) < size:
             raise damage(
                 "truncated_block", f"a block of {size} bytes is cut at byte {self._size}", self._path, offset=at
             )
         self._at = at + 4 + size
-        plain = _uncompressed_length(body)
+        plain = _uncompressed_length(body[:5].tobytes())
         if plain is None:
             raise damage("bad_block", "a block is no snappy data", self._path, offset=at)
         if plain > blocks.BLOCK:
@@ -141,24 +153,30 @@ class _Snappy:
                 offset=at,
             )
         try:
-            block = bytes(cramjam.snappy.decompress_raw(body))
+            count = int(cramjam.snappy.decompress_raw_into(body.data, out[:plain].data))
         except Exception as error:
             # The library's own type for bad data is not public in all its versions.
             raise damage("bad_block", f"a block is no snappy data ({error})", self._path, offset=at) from None
-        if len(block) != plain:
-            raise damage("bad_block", f"a block holds {len(block)} bytes, not {plain}", self._path, offset=at)
-        self._block = memoryview(block)
-        return True
+        if count != plain:
+            raise damage("bad_block", f"a block holds {count} bytes, not {plain}", self._path, offset=at)
+        return count
 
-    def _exactly(self, size: int) -> bytes:
-        parts: list[bytes] = []
-        while size:
-            part = os.read(self._descriptor, size)
-            if not part:
-                break
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+    def _read(self, size: int) -> NDArray[np.uint8]:
+        """The next bytes of the file, fewer at its end; valid until the next call."""
+        body = self._body[: _read_whole(self._descriptor, self._body[:size])]
+        self.checksum = records.crc32c(body, self.checksum)
+        return body
+
+
+def _read_whole(descriptor: int, view: NDArray[np.uint8]) -> int:
+    """Read until ``view`` is full or the file ends; how many bytes."""
+    count = 0
+    while count < len(view):
+        got = os.readv(descriptor, [view[count:].data])
+        if not got:
+            break
+        count += got
+    return count
 
 
 def _uncompressed_length(body: bytes) -> int | None:
@@ -172,11 +190,51 @@ def _uncompressed_length(body: bytes) -> int | None:
     return None
 
 
+@dataclass
+class _Chunk:
+    """``count`` bytes of a stream behind the first HEAD of ``data``; at most ``bound`` more can follow."""
+
+    data: NDArray[np.uint8]
+    count: int
+    bound: int
+
+    def behind(
+        self, rest: NDArray[np.uint8], before: NDArray[np.uint8], begin: int, need: int
+    ) -> tuple[NDArray[np.uint8], int, int]:
+        """Put these bytes behind the ``rest`` of those before (at ``begin`` in ``before``): (data, begin, end).
+
+        ``need``: how long the record is whose beginning the rest is. Its length has been checked: it may well be there.
+        """
+        if len(rest) <= HEAD:
+            first = HEAD - len(rest)
+            self.data[first:HEAD] = rest
+            return self.data, first, HEAD + self.count
+        end = begin + len(rest)
+        if len(before) < end + self.count:
+            before = np.empty(max(need, len(rest)) + 2 * CHUNK, np.uint8)
+            before[: len(rest)] = rest
+            begin, end = 0, len(rest)
+        before[end : end + self.count] = self.data[HEAD : HEAD + self.count]
+        return before, begin, end + self.count
+
+
+def _chunks(source: _Source) -> Iterator[_Chunk]:
+    """The stream to its end; a chunk's memory is used again for the third after it."""
+    ring: list[NDArray[np.uint8]] = []
+    ended = False
+    while not ended:
+        data = ring.pop(0) if len(ring) == 3 else np.empty(HEAD + CHUNK, np.uint8)
+        ring.append(data)
+        count, ended = source.fill(data[HEAD:])
+        yield _Chunk(data, count, 0 if ended else source.bound())
+
+
 class RecordFile:
     """One record file; iterate :meth:`batches` once.
 
     After the end, ``trailing`` is the number of bytes behind the last record that the original takes for the end of the
-    file, and ``records`` the number of records. Damage raises CheckpointError with path, record and offset.
+    file, ``records`` the number of records and ``checksum`` the crc32c of the whole file (before, it is None). Damage
+    raises CheckpointError with path, record and offset.
     """
 
     def __init__(self, path: str | Path, compressed: bool = False) -> None:
@@ -185,6 +243,7 @@ class RecordFile:
         self.records = 0
         self.trailing = 0
         self.position = 0
+        self.checksum: int | None = None
 
     def batches(self) -> Iterator[RecordBatch]:
         """Whole records in order; each batch is valid until the next is asked for."""
@@ -196,46 +255,35 @@ class RecordFile:
             raise damage("no_files", f"cannot be read: {error.strerror}", self.path) from error
         try:
             source = _Snappy(self.path, descriptor) if self.compressed else _Plain(descriptor)
-            yield from self._batches(source)
+            yield from self._batches(source, os.fstat(descriptor).st_size)
         finally:
             os.close(descriptor)
 
-    def _batches(self, source: _Source) -> Iterator[RecordBatch]:
-        data = np.empty(CHUNK, np.uint8)
+    def _batches(self, source: _Source, size: int) -> Iterator[RecordBatch]:
         starts = np.empty(BATCH, np.int64)
         lengths = np.empty(BATCH, np.int64)
-        begin = end = 0
-        ended = False
-        while True:
-            while not ended and end < len(data):
-                count = source.read_into(data.data[end:])
-                ended = count == 0
-                end += count
-            bound = end - begin + (0 if ended else source.bound())
-            count, position, status, need = records.scan_records(data, begin, end, bound, starts, lengths)
-            if count:
-                yield RecordBatch(data, starts[:count], lengths[:count], self.records, self.position - begin)
-                self.records += count
-                self.position += position - begin
-                begin = position
-                continue
-            if status != records.OK:
-                raise self._fault(status)
-            if ended:
+        data = np.empty(0, np.uint8)
+        begin = end = need = 0
+        # Waiting for the disk and decompressing is work for another thread, where there is more than one chunk of it.
+        chunks = ahead(_chunks(source)) if size > CHUNK else _chunks(source)
+        for chunk in chunks:
+            data, begin, end = chunk.behind(data[begin:end], data, begin, need)
+            while True:
+                bound = end - begin + chunk.bound
+                count, position, status, need = records.scan_records(data, begin, end, bound, starts, lengths)
+                if count:
+                    yield RecordBatch(data, starts[:count], lengths[:count], self.records, self.position - begin)
+                    self.records += count
+                    self.position += position - begin
+                    begin = position
+                    continue
+                if status != records.OK:
+                    raise self._fault(status)
                 break
-            # The bound has been checked: a record that is longer than the buffer may well be there.
-            if begin == 0 and end == len(data):
-                grown = np.empty(max(int(need), len(data) + BATCH), np.uint8)
-                grown[:end] = data
-                data = grown
-            else:
-                data[: end - begin] = data[begin:end].copy()
-                end -= begin
-                begin = 0
-        left = end - begin
-        if left >= 12:
+        if end - begin >= 12:
             raise damage("truncated_record", "the record is cut by the end", self.path, self.records, self.position)
-        self.trailing = left or source.stray
+        self.trailing = end - begin or source.stray
+        self.checksum = source.checksum if source.whole else None
 
     def _fault(self, status: int) -> Exception:
         code, text = {

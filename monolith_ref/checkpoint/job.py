@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from monolith_ref.checkpoint import naming
 from monolith_ref.checkpoint.commit import current_path, verify_file
+from monolith_ref.checkpoint.container import RecordFile
 from monolith_ref.checkpoint.content import TableContent, shape_of_config
 from monolith_ref.checkpoint.dense import read_dense
 from monolith_ref.checkpoint.filters import FILTER_STEM, read_filter, state_of_entry
@@ -229,10 +230,10 @@ class JobCheckpoint:
                 continue
             if parts[0] == MULTI_STEM:
                 meta = Path(path).parent / naming.shard_name(MULTI_STEM + META_SUFFIX, *parts[1:])
-                found = read_multi(located, read_meta(paths[meta.as_posix()]), wanted.get, places)
+                found = read_multi(RecordFile(located, True), read_meta(paths[meta.as_posix()]), wanted.get, places)
             elif parts[0] in stems and str(Path(path).parent) != ".":
                 table = stems[parts[0]]
-                found = _named(table, read_single(located, wanted[table], places.get(table)))
+                found = _named(table, read_single(RecordFile(located), wanted[table], places.get(table)))
             else:
                 continue
             for name, decoded in found:

@@ -7,10 +7,8 @@ read by the original's rules. Either way the whole set is read and checked befor
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -18,7 +16,8 @@ from monolith_protos import ckpt_info_pb2, hash_table_pb2
 
 from monolith_ref.checkpoint import naming
 from monolith_ref.checkpoint.ahead import ahead
-from monolith_ref.checkpoint.commit import Ranks, SetWriter, current_path, verify_file
+from monolith_ref.checkpoint.commit import Ranks, SetWriter, current_path, verify_file, verify_size
+from monolith_ref.checkpoint.container import RecordFile
 from monolith_ref.checkpoint.content import TableContent, shape_of_config, with_expiry_of_first
 from monolith_ref.checkpoint.damage import damage
 from monolith_ref.checkpoint.loaded import LoadedTable, make_stage
@@ -117,17 +116,19 @@ def load_single(prefix: str | Path, config: bytes, partial: bool = False) -> Loa
     """
     base = Path(prefix)
     shape = shape_of_config(config, base.name)
-    manifest, paths, checks = _locate(base)
+    manifest, paths, files = _locate(base)
     loaded = LoadedTable()
     if manifest is not None:
         if len(manifest.tables) != 1 or manifest.tables[0].kind != "single":
             raise CheckpointError("this is the set of a multi table", path=str(base))
         loaded = expect(manifest.tables[0], config, partial, base)
     loaded.stage = make_stage(config, _likely_rows(manifest, base.name, paths, _SMALLEST_RECORD))
-    with _checking(checks):
+    with _checking(base.parent, files) as check:
         for path in paths:
-            for decoded in ahead(read_single(path, shape, loaded.stage)):
+            file = RecordFile(path)
+            for decoded in ahead(read_single(file, shape, loaded.stage)):
                 loaded.add(decoded)
+            check(file)
     if manifest is not None:
         loaded.check_distinct(base, manifest.tables[0].name)
     return loaded
@@ -141,7 +142,7 @@ def load_multi(prefix: str | Path, configs: Mapping[str, bytes], partial: bool =
     """
     base = Path(prefix)
     shapes = {name: shape_of_config(config, name) for name, config in configs.items()}
-    manifest, paths, checks = _locate(base)
+    manifest, paths, files = _locate(base)
     loaded = {name: LoadedTable() for name in configs}
     if manifest is not None:
         entries = {entry.name: entry for entry in manifest.tables}
@@ -155,15 +156,17 @@ def load_multi(prefix: str | Path, configs: Mapping[str, bytes], partial: bool =
         if stage is not None:
             stages[name] = loaded[name].stage = stage
     seen: set[str] = set()
-    with _checking(checks):
+    with _checking(base.parent, files) as check:
         for path in paths:
             final = naming.final_name(path.name) if naming.is_temporary(path.name) else path.name
             parts = naming.split_shard_name(final)
             shard, count = (parts[1], parts[2]) if parts else (0, 1)
             meta = read_meta(_meta_path(base, shard, count, manifest))
             seen.update(entry.table for entry in meta)
-            for name, decoded in ahead(read_multi(path, meta, shapes.get, stages)):
+            file = RecordFile(path, compressed=True)
+            for name, decoded in ahead(read_multi(file, meta, shapes.get, stages)):
                 loaded[name].add(decoded)
+            check(file)
     if manifest is not None:
         for name, table in loaded.items():
             table.check_distinct(base, name)
@@ -185,13 +188,13 @@ def check_tables(entries: Mapping[str, TableEntry], configs: Mapping[str, bytes]
 def feature_counts(prefix: str | Path) -> dict[str, int]:
     """Rows per table of a multi table's set, summed over shards (the original's FeatureStat)."""
     base = Path(prefix)
-    manifest, paths, checks = _locate(base)
-    for check in checks:
-        check()
+    manifest, paths, files = _locate(base)
+    for found in files.values():
+        verify_file(base.parent, found)
     counts: dict[str, int] = {}
     for shard in range(len(paths)):
-        for entry in read_meta(_meta_path(base, shard, len(paths), manifest)):
-            counts[entry.table] = counts.get(entry.table, 0) + entry.rows
+        for found in read_meta(_meta_path(base, shard, len(paths), manifest)):
+            counts[found.table] = counts.get(found.table, 0) + found.rows
     return counts
 
 
@@ -204,15 +207,25 @@ def write_feature_counts(directory: str | Path, step: int, counts: Mapping[str, 
 
 
 @contextlib.contextmanager
-def _checking(checks: Sequence[Callable[[], None]]) -> Iterator[None]:
-    """Check files in a thread while they are read; what a check finds comes before anything that reading raises."""
-    with ThreadPoolExecutor(1) as pool:
-        checked = [pool.submit(check) for check in checks]
-        try:
-            yield
-        finally:
-            for check in checked:
-                check.result()
+def _checking(root: Path, files: Mapping[Path, FileEntry]) -> Iterator[Callable[[RecordFile], None]]:
+    """Check files of ours: those that were read whole by what was read, the rest in the end.
+
+    What a check finds comes before anything that reading raises.
+    """
+    unchecked = dict(files)
+
+    def check(file: RecordFile) -> None:
+        entry = unchecked.get(file.path)
+        if entry is not None and file.checksum is not None and f"{file.checksum:08x}" == entry.crc32c:
+            del unchecked[file.path]
+
+    for path, entry in files.items():
+        verify_size(path, entry)
+    try:
+        yield check
+    finally:
+        for entry in unchecked.values():
+            verify_file(root, entry)
 
 
 def _likely_rows(manifest: Manifest | None, table: str, paths: Sequence[Path], smallest: int) -> int:
@@ -225,19 +238,19 @@ def _likely_rows(manifest: Manifest | None, table: str, paths: Sequence[Path], s
     return min(entry.rows, sum(path.stat().st_size for path in paths if path.exists()) // smallest)
 
 
-def _locate(base: Path) -> tuple[Manifest | None, tuple[Path, ...], list[Callable[[], None]]]:
-    """The manifest, if there is one, the data files of shard 0, 1, ..., and the checks that files of ours must pass."""
+def _locate(base: Path) -> tuple[Manifest | None, tuple[Path, ...], dict[Path, FileEntry]]:
+    """The manifest, if there is one, the data files of shard 0, 1, ..., and what the manifest says of every file."""
     path = Path(f"{base}{naming.MANIFEST_SUFFIX}")
     if not path.exists():
-        return None, naming.find_shards(base).paths, []
+        return None, naming.find_shards(base).paths, {}
     manifest = read_manifest(path)
+    files = {current_path(base.parent, entry): entry for entry in manifest.files}
     shards: dict[int, Path] = {}
-    for entry in manifest.files:
+    for located, entry in files.items():
         parts = naming.split_shard_name(entry.path)
         if parts is not None and parts[0] == base.name:
-            shards[parts[1]] = current_path(base.parent, entry)
-    checks: list[Callable[[], None]] = [functools.partial(verify_file, base.parent, entry) for entry in manifest.files]
-    return manifest, tuple(shards[shard] for shard in sorted(shards)), checks
+            shards[parts[1]] = located
+    return manifest, tuple(shards[shard] for shard in sorted(shards)), files
 
 
 def _meta_path(base: Path, shard: int, count: int, manifest: Manifest | None) -> Path:

@@ -88,14 +88,14 @@ def read_meta(path: Path) -> list[MetaEntry]:
     return entries
 
 
-def read_single(path: Path, shape: RowShape, stage: StagedRows | None = None) -> Iterator[Decoded]:
+def read_single(file: RecordFile, shape: RowShape, stage: StagedRows | None = None) -> Iterator[Decoded]:
     """The rows of one file of a single table, in batches; read into ``stage`` if given."""
-    for batch in RecordFile(path).batches():
-        yield decode(batch, path, shape, stage=stage)
+    for batch in file.batches():
+        yield decode(batch, file.path, shape, stage=stage)
 
 
 def read_multi(
-    path: Path,
+    file: RecordFile,
     meta: Sequence[MetaEntry],
     shape_of: Callable[[str], RowShape | None],
     stages: Mapping[str, StagedRows] = MappingProxyType({}),
@@ -104,7 +104,7 @@ def read_multi(
 
     Fewer records than the meta file promises is a CheckpointError (``meta_count_short``); more are left unread.
     """
-    file = RecordFile(path, compressed=True)
+    path = file.path
     batches = file.batches()
     batch = None
     at = 0
