@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monolith_conformance.backend import Backend
-from monolith_ref.errors import ConfigError
 
 if TYPE_CHECKING:
     from monolith_conformance.known import KnownFailure
@@ -23,12 +22,14 @@ def run_conformance(
     select: Sequence[str] = (),
     profile: str = "ieee",
     quirks: str = "default",
-    known: Path | str | None = None,
+    accuracy: str = "exact",
     full: bool = False,
+    explain: bool = False,
+    known: Path | str | None = None,
     cases: Path | str | None = None,
     encoding: str = "protobuf",
     time_limit: float = 10.0,
-    progress: Callable[[Outcome], None] | None = None,
+    progress: Callable[[int, Outcome | None], None] | None = None,
 ) -> RunSummary:
     """Judge an implementation, as ``monolith-ref conform run`` does.
 
@@ -42,16 +43,20 @@ def run_conformance(
         Rounding contract, ``ieee`` or ``avx``.
     quirks : str
         Preset of switches, as in ``"default +wrap_timestamps"``.
+    accuracy : str
+        How far floats may be off in the whole run: ``exact``, ``ulp(n)`` or ``abs(x)``.
+    full : bool
+        The long budget: many examples of generated cases, and the cases that take long.
+    explain : bool
+        Whether failures are shrunk and compared with wrong variants.
     known : path, optional
         File of known failures; must exist.
-    full : bool
-        Also run the cases that take long.
     cases : path, optional
         Folder of transcripts (what fuzzing found) that are run as cases too.
     encoding, time_limit
         Of a testee: ``protobuf`` or ``json``; seconds for one reply.
     progress : callable, optional
-        Told every outcome as it comes.
+        Told (number of cases, outcome): first with None, then with every outcome as it comes.
 
     Returns
     -------
@@ -62,6 +67,8 @@ def run_conformance(
     ------
     ConfigError
         Where there is no such backend, or no case begins with ``select``.
+    EnvironmentMissing
+        Where results of this process would be void (subnormals are flushed, say).
 
     Examples
     --------
@@ -69,33 +76,25 @@ def run_conformance(
     >>> run_conformance("oracle", select=["core/optimizer.sgd/"]).failed
     False
     """
-    from monolith_conformance.backends import make_backend
-    from monolith_conformance.cases import all_cases
-    from monolith_conformance.cases.saved import saved_cases
-    from monolith_conformance.environment import environment_problems, environment_versions
+    from monolith_conformance.accuracy import Accuracy
     from monolith_conformance.known import apply_known, read_known
-    from monolith_conformance.runner import run_cases
-    from monolith_conformance.runner import select as choose
-    from monolith_ref.quirks import Quirks
+    from monolith_conformance.whole_run import RunRequest, run_suite
 
-    everything = all_cases() | (saved_cases(Path(cases)) if cases is not None else {})
-    chosen = choose(everything.values(), select)
-    if not chosen:
-        raise ConfigError(f"no case begins with {', '.join(select)}")
     lines = read_known(Path(known)) if known is not None else []
-    tester = make_backend(backend, encoding=encoding, time_limit=time_limit) if isinstance(backend, str) else backend
-    summary = run_cases(
-        tester,
-        chosen,
+    request = RunRequest(
+        backend,
+        encoding=encoding,
+        time_limit=time_limit,
+        selection=select,
         profile=profile,
-        quirks=Quirks.parse(quirks),
-        selection=" ".join(select),
+        quirks=quirks,
         full=full,
-        progress=progress,
+        accuracy=Accuracy.parse(accuracy),
+        explain=explain,
+        saved=Path(cases) if cases is not None else None,
     )
-    summary.environment = environment_versions()
-    summary.problems += environment_problems()
-    apply_known(summary, lines, everything)
+    summary = run_suite(request, progress)
+    apply_known(summary, lines, request.cases())
     return summary
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,10 @@ EXIT_PASS, EXIT_DIFFERENCES = 0, 1
 Encoding = Annotated[str, typer.Option(help="protobuf or json; of a testee.")]
 TimeLimit = Annotated[float, typer.Option(help="Seconds for one reply of a testee.")]
 BackendName = Annotated[
-    str, typer.Option(help="oracle, engine-cpu, engine-cuda, null, testee:COMMAND, mutant:NAME, or module:class.")
+    str,
+    typer.Option(
+        help="oracle, engine-cpu, engine-cuda, torch, tensorflow, null, testee:COMMAND, mutant:NAME, or module:class."
+    ),
 ]
 Profile = Annotated[str, typer.Option(help="Rounding contract: ieee or avx.")]
 QuirkSet = Annotated[str, typer.Option("--quirks", help="Preset of switches, as in 'default +wrap_timestamps'.")]
@@ -40,6 +44,9 @@ def run(
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Shrink failures and compare them with wrong variants.")
     ] = True,
+    cases: Annotated[
+        Path | None, typer.Option(help="Folder of transcripts that are cases as well (what fuzzing found).")
+    ] = None,
     known: Annotated[Path | None, typer.Option(help="File of known failures.")] = None,
     update_known: Annotated[bool, typer.Option("--update-known", help="Rewrite that file from this run.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for report.json, junit.xml, report.html.")] = None,
@@ -73,6 +80,7 @@ def run(
             full=full,
             accuracy=Accuracy.parse(accuracy),
             explain=explain,
+            saved=cases,
             # Ranks wait for the slowest one's cases, which have limits of their own.
             communicator=make_communicator("auto", 0),
         )
@@ -80,21 +88,22 @@ def run(
         with _Progress(shown=first and not as_json) as progress:
             summary = run_suite(request, progress)
         if first:
-            _settle_known(summary, known, lines, update_known)
+            _settle_known(summary, request.cases(), known, lines, update_known)
             _write(summary, report, as_json)
         return EXIT_DIFFERENCES if first and summary.failed else EXIT_PASS
 
     return run_guarded(main)
 
 
-def _settle_known(summary: RunSummary, known: Path | None, lines: list[KnownFailure], update: bool) -> None:
-    from monolith_conformance.cases import all_cases
+def _settle_known(
+    summary: RunSummary, cases: Iterable[str], known: Path | None, lines: list[KnownFailure], update: bool
+) -> None:
     from monolith_conformance.known import apply_known, read_known, write_known
 
     if known is not None and update:
         typer.echo(f"{write_known(known, summary, lines)} lines written to {known}", err=True)
         lines = read_known(known)
-    apply_known(summary, lines, all_cases())
+    apply_known(summary, lines, cases)
 
 
 def _write(summary: RunSummary, report: Path | None, as_json: bool) -> None:

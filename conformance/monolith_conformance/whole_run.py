@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from monolith_conformance.accuracy import EXACT, Accuracy
 from monolith_conformance.backend import Backend
 from monolith_conformance.backends import make_backend
 from monolith_conformance.cases import Case, all_cases
+from monolith_conformance.cases.saved import saved_cases
 from monolith_conformance.environment import environment_problems, environment_versions
 from monolith_conformance.explain import explain_failures
 from monolith_conformance.explain.failures import repeat_command
@@ -31,7 +33,7 @@ class RunRequest:
     Attributes
     ----------
     backend, encoding, time_limit
-        As for :func:`~monolith_conformance.backends.make_backend`.
+        As for :func:`~monolith_conformance.backends.make_backend`; or a backend of one's own, ready made.
     selection : sequence of str
         Beginnings of case ids; all cases where there is none.
     profile, quirks : str
@@ -42,9 +44,11 @@ class RunRequest:
         How far floats may be off in the whole run.
     explain : bool
         Whether failures are shrunk and compared with wrong variants.
+    saved : Path or None
+        Folder of transcripts that are cases as well (what fuzzing found).
     """
 
-    backend: str
+    backend: str | Backend
     encoding: str = "protobuf"
     time_limit: float = 10.0
     selection: Sequence[str] = ()
@@ -53,7 +57,12 @@ class RunRequest:
     full: bool = False
     accuracy: Accuracy = EXACT
     explain: bool = True
+    saved: Path | None = None
     communicator: Communicator = field(default_factory=SerialCommunicator)
+
+    def cases(self) -> dict[str, Case]:
+        """All cases that there are, the saved ones last."""
+        return all_cases() | (saved_cases(self.saved) if self.saved is not None else {})
 
 
 def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], None] | None = None) -> RunSummary:
@@ -73,13 +82,15 @@ def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], Non
         Where results of this process would be void.
     """
     quirks, ranks = Quirks.parse(request.quirks), request.communicator
-    chosen = select(all_cases().values(), list(request.selection))
+    chosen = select(request.cases().values(), list(request.selection))
     if not chosen:
         raise ConfigError(f"no case begins with {', '.join(request.selection)}")
     problems = environment_problems()
     if problems:
         raise EnvironmentMissing(f"a run in this process would be void: {'; '.join(problems)}")
-    backend = make_backend(request.backend, encoding=request.encoding, time_limit=request.time_limit)
+    backend = request.backend
+    if isinstance(backend, str):
+        backend = make_backend(backend, encoding=request.encoding, time_limit=request.time_limit)
     together, rest = _together(backend, chosen, ranks)
     mine = deal(rest, ranks.rank, ranks.size)
 
@@ -126,10 +137,11 @@ def _together(backend: Backend, cases: Sequence[Case], ranks: Communicator) -> t
 
 def _explain(request: RunRequest, backend: Backend, summary: RunSummary, quirks: Quirks) -> None:
     failures = [o for o in summary.outcomes.values() if o.status in ("failed", "fault")]
+    name = request.backend
+    if not isinstance(name, str):
+        name = f"{type(name).__module__}:{type(name).__qualname__}"
     for outcome in failures:
-        outcome.command = repeat_command(
-            request.backend, outcome.case.id, request.profile, request.quirks, request.encoding
-        )
+        outcome.command = repeat_command(name, outcome.case.id, request.profile, request.quirks, request.encoding)
     if request.explain and failures:
         left = explain_failures(backend, failures, request.profile, quirks, request.accuracy, EXPLAIN_SECONDS)
         if left:
