@@ -418,8 +418,8 @@ def _prefetch(typingctx: Any, array: Any, i: Any) -> Any:
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32]), "llvm.prefetch.p0i8"
         )
-        # write intent, keep in all caches, data
-        constants = [ir.Constant(i32, value) for value in (1, 3, 1)]
+        # to read, into the second cache, data
+        constants = [ir.Constant(i32, value) for value in (0, 1, 1)]
         builder.call(function, [builder.bitcast(pointer, i8p), *constants])
         return context.get_dummy_value()
 

@@ -185,8 +185,7 @@ class RowIndex:
 
     def memory_usage(self) -> dict[str, int]:
         """Bytes by part: index, times and marks."""
-        index = self.index
-        usage = {"index": int(index.keys.nbytes + index.rows.nbytes), "times": self.next_row * 4}
+        usage = {"index": self.index.nbytes, "times": self.next_row * 4}
         if self._marks is not None:
             usage["marks"] = self._marks.nbytes
         return usage

@@ -108,6 +108,29 @@ def test_erase_keeps_probe_runs_whole() -> None:
     assert np.array_equal(found[20_000:], rows[20_000:])
 
 
+def test_ids_come_back_over_full_buckets_as_others_go() -> None:
+    """Ids of two neighbouring buckets, more than they hold, erased in every order of three: the rest stay findable."""
+    from monolith_kernels.hashing import splitmix64_of
+
+    candidates = np.arange(4000)
+    home = splitmix64_of(candidates) >> np.uint64(60)  # of 16 buckets
+    crowd = np.concatenate([candidates[home == 15][:6], candidates[home == 0][:7], candidates[home == 1][:2]])
+    for seed in range(40):
+        order = np.random.default_rng(seed).permutation(crowd)
+        index = lookup.make_index()
+        rows, new = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
+        assert lookup.insert(index, order, rows, new, 0, NOTHING) == len(order)
+        assert index.buckets == 16
+        for gone in range(len(order)):
+            erased, found = np.empty(1, np.int32), np.empty(len(order), np.int32)
+            assert lookup.erase(index, order[gone : gone + 1], erased) == 1
+            assert erased[0] == gone
+            assert lookup.find(index, order, found) == len(order) - 1 - gone
+            assert found.tolist() == [-1] * (gone + 1) + list(range(gone + 1, len(order)))
+        assert (index.rows == -1).all()
+        assert not index.counts.any()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ids_that_were_looked_up_are_not_searched_again(threads: int) -> None:
     """Two batches are looked up before either is inserted, as two ranks' ids are: what the first brought is found."""
@@ -127,5 +150,7 @@ def test_ids_that_were_looked_up_are_not_searched_again(threads: int) -> None:
         next_row += count
         assert np.array_equal(rows, expected)
         assert np.array_equal(new[:count], expected_new[:count])
-    assert np.array_equal(index.rows, twin.rows)
+    (ids, numbers), (twin_ids, twin_numbers) = lookup.items(index), lookup.items(twin)
+    assert np.array_equal(ids, twin_ids)
+    assert np.array_equal(numbers, twin_numbers)
     assert lookup.insert(index, second, looked_up[1], new, next_row, NOTHING, looked_up=True) == 0

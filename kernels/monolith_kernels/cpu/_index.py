@@ -7,28 +7,46 @@ from typing import Any
 import numpy as np
 
 from monolith_kernels.arrays import I4, I8
+from monolith_kernels.cpu._line import SLOTS, slot_in_line
 from monolith_kernels.fetch import prefetch_read
 from monolith_kernels.hashing import splitmix64
 from monolith_kernels.jit import kernel
-from monolith_kernels.prim import at, put
+from monolith_kernels.prim import at, put, shared
 
-__all__ = ["erase", "find", "list_absent", "move_all", "number", "place", "regions_of", "write_rows"]
+__all__ = [
+    "FIRST_ROW",
+    "SLOTS",
+    "WORDS",
+    "erase",
+    "find",
+    "list_absent",
+    "move_all",
+    "number",
+    "place",
+    "regions_of",
+    "write_rows",
+]
 
-_AHEAD = 16
+_AHEAD = 32
 _REGIONS = 64
-_SMALLEST_REGION = 1024
+_SMALLEST_REGION = 256
+"""Buckets."""
 _CLAIMED = -2
 """A slot claimed in this batch by the id at position p holds ``_CLAIMED - p`` until numbers are given."""
+WORDS = 8
+"""int64 words of a bucket: one cache line, five keys and five row numbers."""
+FIRST_ROW = 10
+"""Where a bucket's row numbers begin, in int32. The word behind the last one is -1 always: the row of no slot."""
 
 
-def regions_of(capacity: int) -> int:
-    """How many regions an index of that many slots has: 64, fewer where they would be smaller than 1,024 slots."""
-    return max(1, min(_REGIONS, capacity // _SMALLEST_REGION))
+def regions_of(buckets: int) -> int:
+    """How many regions an index of that many buckets has: 64, fewer where they would be smaller than 256 buckets."""
+    return max(1, min(_REGIONS, buckets // _SMALLEST_REGION))
 
 
 @kernel
 def shift_of(capacity: int) -> np.uint64:
-    """The shift that leaves the top bits of a 64-bit hash as a slot number."""
+    """The shift that leaves the top bits of a 64-bit hash as a number below ``capacity``, a power of two above 1."""
     shift = np.uint64(64)
     while capacity > 1:
         capacity >>= 1
@@ -38,28 +56,33 @@ def shift_of(capacity: int) -> np.uint64:
 
 @kernel
 def find(keys: I8, rows: I4, ids: I8, out: I4, lo: int, hi: int) -> int:
-    """Rows of ids[lo:hi], -1 where absent; returns how many were found."""
-    shift = shift_of(len(keys))
-    wrap = len(keys) // max(1, min(_REGIONS, len(keys) // _SMALLEST_REGION)) - 1
-    slots = np.empty(_AHEAD, np.int64)  # of the ids whose lines are on their way
+    """Rows of ids[lo:hi], -1 where absent; returns how many were found.
+
+    A bucket is compared whole, without a jump: where an id lies in it cannot be foreseen.
+    """
+    buckets = len(keys) // WORDS
+    shift = shift_of(buckets)
+    wrap = buckets // max(1, min(_REGIONS, buckets // _SMALLEST_REGION)) - 1
+    coming = np.empty(_AHEAD, np.int64)  # buckets of the ids whose lines are on their way
     for i in range(lo, min(lo + _AHEAD, hi)):
         ahead = np.int64(splitmix64(at(ids, i)) >> shift)
-        prefetch_read(keys, ahead)
-        prefetch_read(rows, ahead)
-        put(slots, i & (_AHEAD - 1), ahead)
+        prefetch_read(keys, ahead * WORDS)
+        put(coming, i & (_AHEAD - 1), ahead)
     found = 0
     for i in range(lo, hi):
-        slot = at(slots, i & (_AHEAD - 1))
+        bucket = at(coming, i & (_AHEAD - 1))
         if i + _AHEAD < hi:
             ahead = np.int64(splitmix64(at(ids, i + _AHEAD)) >> shift)
-            prefetch_read(keys, ahead)
-            prefetch_read(rows, ahead)
-            put(slots, i & (_AHEAD - 1), ahead)
+            prefetch_read(keys, ahead * WORDS)
+            put(coming, i & (_AHEAD - 1), ahead)
         key = at(ids, i)
-        row = at(rows, slot)
-        while row >= 0 and at(keys, slot) != key:
-            slot = (slot & ~wrap) | ((slot + 1) & wrap)
-            row = at(rows, slot)
+        first = bucket * 2 * WORDS + FIRST_ROW
+        row = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
+        # One test for both, absent and bucket full: each alone cannot be foreseen.
+        while (row & ~at(rows, first + SLOTS - 1)) < 0:
+            bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
+            first = bucket * 2 * WORDS + FIRST_ROW
+            row = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
         put(out, i, row)
         found += row >= 0
     return found
@@ -80,13 +103,16 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
     """Claim slots for the absent ids of regions lo..hi, in batch order.
 
     ``out[p]`` of an absent position becomes ``_CLAIMED`` minus the position where its id occurred first, and
-    ``slots[k]`` the slot of the k-th absent position where that is a first one. ``mine`` is scratch, or ``absent``
-    itself where all regions are asked for. False where a region has no room (claims stay and must be dropped).
+    ``slots[k]`` the slot (its place in ``rows``) of the k-th absent position where that is a first one. ``mine`` is
+    scratch, or ``absent`` itself where all regions are asked for. False where a region has no room (claims stay and
+    must be dropped).
     """
-    shift = shift_of(len(keys))
+    buckets = len(keys) // WORDS
+    shift = shift_of(buckets)
     regions = len(counts)
-    size = len(keys) // regions
+    size = buckets // regions
     wrap = size - 1
+    room = size * SLOTS - 1
     count: Any = len(absent)
     if hi - lo < regions:
         count = 0
@@ -97,24 +123,28 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
     for c in range(count):
         if c + _AHEAD < count:
             later = ids[absent[mine[c + _AHEAD]]] if hi - lo < regions else ids[absent[c + _AHEAD]]
-            ahead = np.int64(splitmix64(later) >> shift)
-            prefetch_read(keys, ahead)
-            prefetch_read(rows, ahead)
+            prefetch_read(keys, np.int64(splitmix64(later) >> shift) * WORDS)
         k: Any = np.int64(mine[c]) if hi - lo < regions else np.int64(c)
         position = absent[k]
         key = ids[position]
-        slot = np.int64(splitmix64(key) >> shift)
-        while rows[slot] != -1 and keys[slot] != key:
-            slot = (slot & ~wrap) | ((slot + 1) & wrap)
-        if rows[slot] == -1:
-            region = slot // size
-            if counts[region] == size - 1:
+        bucket = np.int64(splitmix64(key) >> shift)
+        while True:
+            first = bucket * 2 * WORDS + FIRST_ROW
+            there: Any = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
+            taken = fill_of(rows, bucket)
+            if there != -1 or taken < SLOTS:
+                break
+            bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
+        if there == -1:
+            region = bucket // size
+            if counts[region] == room:
                 return False
             counts[region] += 1
-            keys[slot] = key
-            rows[slot] = _CLAIMED - position
-            slots[k] = slot
-        out[position] = rows[slot]
+            there = np.int32(_CLAIMED - position)
+            put(keys, bucket * WORDS + taken, key)
+            put(rows, first + taken, there)
+            slots[k] = first + taken
+        out[position] = there
     return True
 
 
@@ -148,56 +178,96 @@ def write_rows(rows: I4, slots: I8, out: I4, new_positions: I4, lo: int, hi: int
 
 @kernel
 def move_all(keys: I8, rows: I4, new_keys: I8, new_rows: I4, counts: I4) -> bool:
-    """Insert every numbered id into empty arrays, in slot order; claims are dropped. False where a region is full."""
-    shift = shift_of(len(new_keys))
-    size = len(new_keys) // len(counts)
+    """Insert every numbered id into an empty index, bucket by bucket; claims are dropped. False where a region is full.
+
+    Where the new index is larger, an old bucket's ids go to neighbouring buckets: memory is walked, not jumped about.
+    """
+    buckets = len(new_keys) // WORDS
+    shift = shift_of(buckets)
+    size = buckets // len(counts)
     wrap = size - 1
-    for old in range(len(keys)):
-        row = rows[old]
-        if row < 0:
-            continue
-        key = keys[old]
-        slot = np.int64(splitmix64(key) >> shift)
-        region = slot // size
-        if counts[region] == size - 1:
-            return False
-        counts[region] += 1
-        while new_rows[slot] >= 0:
-            slot = (slot & ~wrap) | ((slot + 1) & wrap)
-        new_keys[slot] = key
-        new_rows[slot] = row
+    room = size * SLOTS - 1
+    for old in range(len(keys) // WORDS):
+        for j in range(SLOTS):
+            row = at(rows, old * 2 * WORDS + FIRST_ROW + j)
+            if row < 0:
+                continue
+            key = at(keys, old * WORDS + j)
+            bucket = np.int64(splitmix64(key) >> shift)
+            region = bucket // size
+            if counts[region] == room:
+                return False
+            counts[region] += 1
+            taken = fill_of(new_rows, bucket)
+            while taken == SLOTS:
+                bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
+                taken = fill_of(new_rows, bucket)
+            put(new_keys, bucket * WORDS + taken, key)
+            put(new_rows, bucket * 2 * WORDS + FIRST_ROW + taken, row)
     return True
+
+
+@shared
+def fill_of(rows: Any, bucket: Any) -> Any:
+    """Used slots of a bucket: they are its first ones."""
+    taken = 0
+    for j in range(SLOTS):
+        taken += at(rows, bucket * 2 * WORDS + FIRST_ROW + j) != -1
+    return taken
+
+
+@shared
+def take_out(keys: Any, rows: Any, bucket: Any, j: Any) -> Any:
+    """Empty slot j of a bucket: the bucket's last id takes its place. Returns how many ids the bucket had."""
+    taken = fill_of(rows, bucket)
+    last = taken - 1
+    first = bucket * 2 * WORDS + FIRST_ROW
+    put(keys, bucket * WORDS + j, at(keys, bucket * WORDS + last))
+    put(rows, first + j, at(rows, first + last))
+    put(rows, first + last, np.int32(-1))
+    return taken
 
 
 @kernel
 def erase(keys: I8, rows: I4, counts: I4, ids: I8, out: I4) -> int:
-    """Erase ids one by one, moving later entries of the probe run back; ``out`` gets the rows they had."""
-    shift = shift_of(len(keys))
-    size = len(keys) // len(counts)
+    """Erase ids one by one; ids that had to go on past a full bucket move back. ``out`` gets the rows they had."""
+    buckets = len(keys) // WORDS
+    shift = shift_of(buckets)
+    size = buckets // len(counts)
     wrap = size - 1
     erased = 0
     for i in range(len(ids)):
         if i + _AHEAD < len(ids):
-            ahead = np.int64(splitmix64(ids[i + _AHEAD]) >> shift)
-            prefetch_read(keys, ahead)
-            prefetch_read(rows, ahead)
+            prefetch_read(keys, np.int64(splitmix64(ids[i + _AHEAD]) >> shift) * WORDS)
         key = ids[i]
-        slot = np.int64(splitmix64(key) >> shift)
-        while rows[slot] >= 0 and keys[slot] != key:
-            slot = (slot & ~wrap) | ((slot + 1) & wrap)
-        out[i] = rows[slot]
-        if rows[slot] < 0:
+        hole = np.int64(splitmix64(key) >> shift)
+        while True:
+            first = hole * 2 * WORDS + FIRST_ROW
+            slot = slot_in_line(keys, hole * WORDS, key)
+            row = at(rows, first + slot)
+            if row >= 0 or at(rows, first + SLOTS - 1) == -1:
+                break
+            hole = (hole & ~wrap) | ((hole + 1) & wrap)
+        out[i] = row
+        if row < 0:
             continue
         erased += 1
-        counts[slot // size] -= 1
-        hole = slot
-        probe = (hole & ~wrap) | ((hole + 1) & wrap)
-        while rows[probe] >= 0:
-            home = np.int64(splitmix64(keys[probe]) >> shift)
-            if ((probe - home) & wrap) >= ((probe - hole) & wrap):
-                keys[hole] = keys[probe]
-                rows[hole] = rows[probe]
-                hole = probe
+        counts[hole // size] -= 1
+        full = take_out(keys, rows, hole, slot) == SLOTS
+        probe = hole
+        while full:  # ids behind a bucket that was full may have wanted to be in it, or before it
             probe = (probe & ~wrap) | ((probe + 1) & wrap)
-        rows[hole] = -1
+            full = fill_of(rows, probe) == SLOTS
+            for j in range(fill_of(rows, probe)):
+                wanted = np.int64(splitmix64(at(keys, probe * WORDS + j)) >> shift)
+                if ((probe - wanted) & wrap) >= ((probe - hole) & wrap):
+                    put(keys, hole * WORDS + SLOTS - 1, at(keys, probe * WORDS + j))
+                    put(
+                        rows,
+                        hole * 2 * WORDS + FIRST_ROW + SLOTS - 1,
+                        at(rows, probe * 2 * WORDS + FIRST_ROW + j),
+                    )
+                    take_out(keys, rows, probe, j)
+                    hole = probe
+                    break
     return erased

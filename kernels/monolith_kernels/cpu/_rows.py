@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from monolith_kernels.arrays import F4, I4
-from monolith_kernels.fetch import prefetch_read
+from monolith_kernels.fetch import prefetch_near, prefetch_read
 from monolith_kernels.jit import kernel
 from monolith_kernels.prim import at, put
 
 __all__ = ["assign_add_rows", "assign_rows", "gather_rows"]
 
-_AHEAD = 16
+_AHEAD = 32
+_NEAR = 8
 _LINE = 16
 """float32 per cache line."""
 
@@ -29,14 +30,19 @@ def gather_rows(
     lo: int,
     hi: int,
 ) -> None:
-    """Copy rows lo..hi of the list to ``out``; -1 gives +0.0."""
+    """Copy rows lo..hi of the list to ``out``; -1 gives +0.0.
+
+    The line behind the floats is fetched too: of a pair of lines the second one is free, and updates will want it.
+    """
+    behind = min(dim + _LINE, width - column)
     for i in range(lo, hi):
-        if i + _AHEAD < hi:
-            ahead = np.int64(row_numbers[i + _AHEAD]) * width + column
-            prefetch_read(flat, ahead)
-            for line in range(_LINE, dim, _LINE):
-                prefetch_read(flat, ahead + line)
-        row = np.int64(row_numbers[i])
+        ahead = np.int64(at(row_numbers, min(i + _AHEAD, hi - 1))) * width + column
+        prefetch_read(flat, ahead)
+        near = np.int64(at(row_numbers, min(i + _NEAR, hi - 1))) * width + column
+        for line in range(_LINE, behind, _LINE):
+            prefetch_read(flat, ahead + line)
+            prefetch_near(flat, near + line)
+        row = np.int64(at(row_numbers, i))
         target = offset + i * stride
         if row >= 0:
             source = row * width + column

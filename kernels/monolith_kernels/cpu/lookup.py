@@ -1,9 +1,10 @@
 """The index of a table, and reading and writing rows by number. Rule: tables 1, kernels of the lookup and assign paths.
 
-An index maps any int64 to a row number by open addressing: ``keys`` int64 and ``rows`` int32 of one power-of-two
-capacity, where row -1 marks an empty slot. A slot is the top bits of SplitMix64 of the id; probing is linear and wraps
-inside one of (up to) 64 regions, so that threads can write disjoint regions and the bytes come out the same for any
-number of threads. New ids are numbered by first occurrence in the batch.
+An index maps any int64 to a row number by open addressing in buckets of one cache line: five keys and five row numbers,
+used from the front, where row -1 marks an empty slot. So a lookup waits for one line of memory. A bucket is the top
+bits of SplitMix64 of the id; full ones are passed over, in order, wrapping inside one of (up to) 64 regions, so that
+threads can write disjoint regions and the bytes come out the same for any number of threads. New ids are numbered by
+first occurrence in the batch.
 
 ``rows`` matrices are float32 ``[capacity, row_width]``, C-contiguous. Row numbers are int32; -1 is an absent row, which
 reads as +0.0.
@@ -35,7 +36,8 @@ __all__ = [
 ]
 
 _GRAIN = 8192
-_SMALLEST = 64
+_SMALLEST = 16
+"""Buckets."""
 
 
 class Index:
@@ -45,65 +47,89 @@ class Index:
 
     Attributes
     ----------
-    keys : int64[capacity]
-    rows : int32[capacity]
-        -1 where the slot is empty.
+    keys : int64[buckets, 5]
+        A view.
+    rows : int32[buckets, 5]
+        A view; -1 where the slot is empty.
+    key_words, row_words : int64[8 * buckets], int32[16 * buckets]
+        The whole memory, seen as either.
     counts : int32[regions]
         Ids in every region.
     size : int
         Ids in the index.
     """
 
-    __slots__ = ("_absent", "_slots", "counts", "keys", "rows", "size")
+    __slots__ = ("_absent", "_slots", "counts", "key_words", "row_words", "size")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, buckets: int) -> None:
         self._absent = Buffer(np.int32)
         self._slots = Buffer(np.int64)
         self.size = 0
-        self._allocate(capacity)
+        self._allocate(buckets)
 
-    def _allocate(self, capacity: int) -> None:
-        self.keys: I8 = aligned_empty(capacity, np.int64)
-        self.rows: I4 = aligned_empty(capacity, np.int32)
-        self.rows.fill(-1)
-        self.counts: I4 = np.zeros(_index.regions_of(capacity), np.int32)
+    def _allocate(self, buckets: int) -> None:
+        self.key_words: I8 = aligned_empty(buckets * _index.WORDS, np.int64)
+        self.row_words: I4 = self.key_words.view(np.int32)
+        self.key_words.fill(-1)
+        self.counts: I4 = np.zeros(_index.regions_of(buckets), np.int32)
+
+    @property
+    def keys(self) -> I8:
+        """Keys by bucket."""
+        return self.key_words.reshape(-1, _index.WORDS)[:, : _index.SLOTS]
+
+    @property
+    def rows(self) -> I4:
+        """Row numbers by bucket."""
+        return self.row_words.reshape(-1, 2 * _index.WORDS)[:, _index.FIRST_ROW :][:, : _index.SLOTS]
+
+    @property
+    def buckets(self) -> int:
+        """Cache lines."""
+        return len(self.key_words) // _index.WORDS
 
     @property
     def capacity(self) -> int:
         """Slots."""
-        return len(self.keys)
+        return self.buckets * _index.SLOTS
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buckets."""
+        return int(self.key_words.nbytes)
 
 
-def _capacity_for(expected: int) -> int:
-    """Smallest power of two that holds ``expected`` ids at a load of at most 0.6."""
-    return max(_SMALLEST, 1 << (expected * 5 // 3).bit_length())
+def _buckets_for(expected: int) -> int:
+    """Smallest power of two that holds ``expected`` ids at a load of at most 0.7."""
+    wanted = -(-expected * 10 // (7 * _index.SLOTS))
+    return max(_SMALLEST, 1 << (wanted - 1).bit_length() if wanted > 0 else 0)
 
 
 def make_index(expected: int = 0) -> Index:
     """An empty index with room for ``expected`` ids before it grows."""
-    return Index(_capacity_for(expected))
+    return Index(_buckets_for(expected))
 
 
-def _rebuild(index: Index, capacity: int) -> None:
-    """Move every numbered id into fresh arrays, of ``capacity`` slots or more if a region would be full."""
-    keys, rows = index.keys, index.rows
+def _rebuild(index: Index, buckets: int) -> None:
+    """Move every numbered id into fresh memory, of ``buckets`` or more if a region would be full."""
+    keys, rows = index.key_words, index.row_words
     while True:
-        index._allocate(capacity)
-        if _index.move_all(keys, rows, index.keys, index.rows, index.counts):
+        index._allocate(buckets)
+        if _index.move_all(keys, rows, index.key_words, index.row_words, index.counts):
             return
-        capacity *= 2
+        buckets *= 2
 
 
 def reserve(index: Index, expected: int, threads: int = 1) -> None:
     """Grow the index so that it holds ``expected`` ids at its normal load."""
-    capacity = _capacity_for(expected)
-    if capacity > index.capacity:
-        _rebuild(index, capacity)
+    buckets = _buckets_for(expected)
+    if buckets > index.buckets:
+        _rebuild(index, buckets)
 
 
 def clear(index: Index) -> None:
     """Forget every id; the capacity stays."""
-    index.rows.fill(-1)
+    index.key_words.fill(-1)
     index.counts.fill(0)
     index.size = 0
 
@@ -113,7 +139,7 @@ def find(index: Index, ids: I8, out_rows: I4, threads: int = 1) -> int:
 
     Parameters: ``ids`` int64[n], repeats allowed; ``out_rows`` int32[n], written. Returns how many were found.
     """
-    keys, rows = index.keys, index.rows
+    keys, rows = index.key_words, index.row_words
     if threads <= 1 or len(ids) < 2 * _GRAIN:
         return int(_index.find(keys, rows, ids, out_rows, 0, len(ids)))
     found: list[int] = []
@@ -166,10 +192,10 @@ def insert(
     slots = index._slots.take(count)
     reserve(index, index.size + count)
     while not _place(index, ids, absent, slots, out_rows, threads):
-        _rebuild(index, index.capacity * 2)
+        _rebuild(index, index.buckets * 2)
     new = _index.number(absent, slots, out_rows, new_positions, next_row, free)
     run_shares(
-        lambda lo, hi: _index.write_rows(index.rows, slots, out_rows, new_positions, lo, hi), new, threads, _GRAIN
+        lambda lo, hi: _index.write_rows(index.row_words, slots, out_rows, new_positions, lo, hi), new, threads, _GRAIN
     )
     index.size += new
     return int(new)
@@ -183,7 +209,9 @@ def _place(index: Index, ids: I8, absent: I4, slots: I8, out_rows: I4, threads: 
 
     def share(lo: int, hi: int) -> None:
         mine = absent if (lo, hi) == (0, regions) else np.empty(len(absent), np.int32)
-        placed = _index.place(index.keys, index.rows, index.counts, ids, absent, slots, out_rows, lo, hi, mine)
+        placed = _index.place(
+            index.key_words, index.row_words, index.counts, ids, absent, slots, out_rows, lo, hi, mine
+        )
         outcomes.append(placed)
 
     run_shares(share, regions, threads, grain)
@@ -196,20 +224,21 @@ def erase(index: Index, ids: I8, out_rows: I4) -> int:
     ``out_rows`` int32[n] is written: the row each id had, -1 where it was absent or already erased by this call.
     Returns how many were erased.
     """
-    erased = int(_index.erase(index.keys, index.rows, index.counts, ids, out_rows))
+    erased = int(_index.erase(index.key_words, index.row_words, index.counts, ids, out_rows))
     index.size -= erased
     return erased
 
 
 def items(index: Index) -> tuple[I8, I4]:
     """All ids and their row numbers, ascending by row number: (int64[size], int32[size]), new arrays."""
-    used = np.flatnonzero(index.rows >= 0)
-    rows = index.rows[used]
+    keys, rows = index.keys, index.rows
+    used = rows >= 0
+    keys, rows = keys[used], rows[used]
     # Row numbers are distinct: one pass puts them in order.
-    slots = np.full(int(rows.max(initial=-1)) + 1, -1, np.int64)
-    slots[rows] = used
-    slots = slots[slots >= 0]
-    return index.keys[slots], index.rows[slots]
+    places = np.full(int(rows.max(initial=-1)) + 1, -1, np.int64)
+    places[rows] = np.arange(len(rows))
+    places = places[places >= 0]
+    return keys[places], rows[places]
 
 
 def gather(
@@ -246,7 +275,7 @@ def find_gather(
     A share is probed whole before its rows are copied: id by id (or block by block) is slower, because a mispredicted
     probe throws away the copies under way.
     """
-    flat, width, keys, slots = rows.reshape(-1), rows.shape[1], index.keys, index.rows
+    flat, width, keys, slots = rows.reshape(-1), rows.shape[1], index.key_words, index.row_words
     found: list[int] = []
 
     def share(lo: int, hi: int) -> None:

@@ -67,6 +67,11 @@ class Index:
         """Slots."""
         return len(self.keys) - 1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and row numbers."""
+        return int(self.keys.nbytes + self.rows.nbytes)
+
 
 def _capacity_for(expected: int) -> int:
     return max(_SMALLEST, 1 << (expected * 5 // 3).bit_length())

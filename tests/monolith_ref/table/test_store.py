@@ -214,6 +214,6 @@ def test_memory_is_counted_by_part() -> None:
     usage = rows.memory_usage()
     assert usage["rows"] == 1000 * 32 * 4
     assert usage["times"] == 4000
-    assert usage["index"] == rows.index.capacity * 12
+    assert usage["index"] == rows.index.buckets * 64
     rows.track_changes()
     assert rows.memory_usage()["marks"] == 1000
