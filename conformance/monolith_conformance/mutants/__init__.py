@@ -6,9 +6,11 @@ case is compared with them, so that a report can say "equals the rule with …".
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 
+from monolith_conformance.deviations import DEVIATIONS
 from monolith_conformance.mutants.mutant import Mutant
 from monolith_ref.errors import ConfigError
 
@@ -26,5 +28,7 @@ def catalogue() -> dict[str, Mutant]:
         for mutant in importlib.import_module(f"{__name__}.{area}").MUTANTS:
             if mutant.name in found:
                 raise ConfigError(f"mutant name {mutant.name!r} is used twice")
-            found[mutant.name] = mutant
+            # A deviation of a real port has cases of its own, each the point where ports go astray.
+            named = DEVIATIONS[mutant.deviation].cases if mutant.deviation else mutant.killed_by
+            found[mutant.name] = dataclasses.replace(mutant, killed_by=named)
     return found

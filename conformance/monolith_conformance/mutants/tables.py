@@ -163,6 +163,7 @@ _ASSIGN = (
         "assign-never-goes-back",
         "times that only grow",
         ("row.time = when", "row.time = max(row.time, when)"),
+        killed_by=("table/time/",),
     ),
     _of(
         "assign_add",

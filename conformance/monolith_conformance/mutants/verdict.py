@@ -57,7 +57,8 @@ def judge_mutant(mutant: Mutant, cases: Iterable[Case]) -> Verdict:
     backend = MutantBackend(mutant)
     chosen = select(cases, mutant.killed_by)
     for number, case in enumerate(chosen, 1):
-        summary = run_cases(backend, [case], profile=mutant.profile, quirks=Quirks.parse(mutant.quirks))
+        quirks = Quirks.parse(mutant.quirks)
+        summary = run_cases(backend, [case], profile=mutant.profile, quirks=quirks, full=case.full)
         outcome = summary.outcomes.get(case.id)
         if outcome is None or outcome.status == "fault":
             note = "; ".join(summary.problems) if outcome is None else outcome.message

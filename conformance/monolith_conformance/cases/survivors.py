@@ -1,0 +1,102 @@
+"""Cases that a surviving mutant asked for: each tells a rule from a variant that every other case let through."""
+
+from __future__ import annotations
+
+from monolith_protos import testee_pb2
+
+from monolith_conformance.cases.case import case
+from monolith_conformance.cases.filter_counts import SPREAD, ask
+from monolith_conformance.cases.golden import floats, table_config
+from monolith_conformance.entries import entry_of
+from monolith_conformance.oracle.table import Row
+from monolith_conformance.session import Session
+
+__all__: list[str] = []
+
+SGD = {"dim": 1, "rule": "sgd", "config": {}}
+FID = (4 << 48) | 9
+
+
+@case(
+    "table/time/assign-goes-back",
+    "tables 1",
+    needs=("optimizer.sgd", "initializer.zeros", "table.assign", "table.lookup_entry"),
+    accuracy="exact",
+)
+def _assign_goes_back(session: Session) -> None:
+    """An assign sets the time of a row that has a later one."""
+    table = session.table(table_config([SGD]))
+    for time in (90, 40):
+        table.op("assign", [FID], [1.0], time=time)
+        table.op("lookup_entry", [FID])
+        session.expect(entries=[entry_of(Row(FID, floats("3f800000"), [{}], time), ["sgd"], with_id=False)])
+
+
+@case(
+    "core/optimizer.rmsprop/share-before-square",
+    "optimizers 1",
+    needs=("optimizer.rmsprop", "initializer.zeros", "table.assign", "table.optimize", "table.lookup_entry"),
+)
+def _share_before_square(session: Session) -> None:
+    """rmsprop takes the share 1 - mu of the decayed gradient first: rarely seen after rounding, as here."""
+    config = {"weight_decay_factor": 0.1}
+    table = session.table(table_config([{"dim": 1, "rule": "rmsprop", "config": config}]))
+    table.op("assign", [FID], floats("3ec9ba5e"), time=1)
+    table.op("optimize", [FID], floats("3f9df456"), [0.01], time=2)
+    table.op("lookup_entry", [FID])
+    row = Row(FID, floats("3ec51471"), [{"n": floats("3e260d2e")}], 2)
+    session.expect(entries=[entry_of(row, ["rmsprop"], with_id=False)])
+
+
+@case("core/combiner.reduce_mean/gradient-by-reciprocal", "features 2", needs=("combiner.reduce_mean",))
+def _gradient_by_reciprocal(session: Session) -> None:
+    """The gradient of a mean is that of its row times the rounded reciprocal of the count, not divided by it."""
+    request = testee_pb2.Request()
+    message = request.combine
+    message.kind, message.dim = "reduce_mean", 1
+    message.row_splits.extend([0, 3])
+    message.floats = bytes(12)
+    message.upstream = floats("40a00000").astype("<f4").tobytes()
+    session.ask(request)
+    session.expect(floats=floats("3fd55556 3fd55556 3fd55556"))
+
+
+@case("filter/sliding/five-splits-at-least", "filters 4", needs=("filter.sliding",), accuracy="exact")
+def _five_splits(session: Session) -> None:
+    """A sliding filter that is asked for one split has five, and forgets when they have slid past."""
+    ids = [k * SPREAD + k for k in range(1, 501)]
+    ops = [("add", fid, 2, 0) for fid in ids] + [("get", fid, 0, 0) for fid in ids]
+    five = list(session.ask(ask(session, "sliding", ops, capacity=300, split_num=5)).ints)
+    remembered = five[500:].count(2)
+    if not 0 < remembered < 500:
+        session.fail("ids remembered", remembered, "some, but not all")
+    session.ask(ask(session, "sliding", ops, capacity=300, split_num=1))
+    session.expect(ints=five)
+
+
+@case(
+    "filter/hash/zero-takes-no-cell",
+    "filters 3",
+    needs=("filter.hash",),
+    without=("filter_zero_count",),
+    accuracy="exact",
+)
+def _zero_takes_no_cell(session: Session) -> None:
+    """However many ids are counted zero times, no cell is taken: another id still finds a free one."""
+    many = [("add", k * SPREAD + k, 0, 0) for k in range(1, 1001)]
+    session.ask(ask(session, "hash", [*many, ("get", 2000 * SPREAD, 0, 0)], capacity=100))
+    session.expect(ints=[0] * 1001)
+
+
+@case(
+    "filter/sliding/zero-slides-nothing",
+    "filters 3, 4",
+    needs=("filter.sliding",),
+    without=("filter_zero_count",),
+    accuracy="exact",
+)
+def _zero_slides_nothing(session: Session) -> None:
+    """However many ids are counted zero times, the window stays: an id that was counted is remembered."""
+    many = [("add", k * SPREAD + k, 0, 0) for k in range(2, 1002)]
+    session.ask(ask(session, "sliding", [("add", SPREAD, 2, 0), *many, ("get", SPREAD, 0, 0)], capacity=300))
+    session.expect(ints=[0] * 1001 + [2])
