@@ -27,12 +27,15 @@ class Finding:
     value : float
     fid : int or None
         None: not an embedding.
+    received : bool
+        Found in what came from other ranks or was reduced with them: the cause may be theirs.
     """
 
     where: str
     element: int
     value: float
     fid: int | None = None
+    received: bool = False
 
     def text(self) -> str:
         """As a part of a sentence."""
@@ -76,11 +79,13 @@ class NonFiniteGuard:
         Raises
         ------
         SyncError
-            Policy ``raise``: on all ranks, naming what the lowest rank found, the rank and the step.
+            Policy ``raise``: on all ranks, naming step, rank and what it found: the lowest rank that found something
+            of its own, else the lowest that received it.
         """
         if self.policy == "propagate":
             return True
-        found = self._communicator.allgather(np.array([finding is not None]), "finite")[:, 0]
+        mine = 0 if finding is None else 1 if finding.received else 2
+        found = self._communicator.allgather(np.array([mine], np.uint8), "finite")[:, 0]
         if not found.any():
             return True
         if self.policy == "skip":

@@ -58,5 +58,5 @@ def _of_the_owner(step: Step, plan: ExchangePlan, target: Target) -> Finding | N
                 (feature.name for feature in table.features if feature.slot == slot or len(table.features) == 1),
                 table.name,
             )
-            return Finding(name, element % table.dim, float(part[element]), fid)
+            return Finding(name, element % table.dim, float(part[element]), fid, received=True)
     return None

@@ -318,7 +318,7 @@ class Engine:
             flat = variables[name].unpadded(gradient).reshape(-1)
             if not np.isfinite(flat).all():
                 element = int(np.flatnonzero(~np.isfinite(flat))[0])
-                return Finding(name, element, float(flat[element]))
+                return Finding(name, element, float(flat[element]), received=self.communicator.size > 1)
         return None
 
     def _sums_are_finite(self, batch: Batch, dx: Any) -> bool:

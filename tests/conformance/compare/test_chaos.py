@@ -18,7 +18,7 @@ from tests.support.mpi import run_ranks
 
 pytestmark = pytest.mark.mpi
 
-PROGRAM = ["-m", "tests.support.ranks_killed"]
+PROGRAM = ["-m", "tests.support.ranks_faulty", "KILL"]
 COMMAND = ["compare", "--batch-size", "24", "--layout", "multi", "--reduction", "exact", "--steps"]
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 POINTS_BEFORE, POINTS_A_STEP = 90, 54

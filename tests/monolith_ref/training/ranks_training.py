@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monolith_ref.errors import ConfigError
+from monolith_ref.errors import ConfigError, SyncError
 from monolith_ref.sync.launch import make_communicator
 from monolith_ref.training.config import DistributedCpuTrainingConfig
 from monolith_ref.training.dealing import row_range
@@ -51,6 +51,29 @@ def assert_equal_state(communicator: Any, together: Engine, apart: Engine) -> No
         same(mine.weights, whole.weights[[place[fid] for fid in mine.ids.tolist()]])
 
 
+def not_finite(communicator: Any) -> None:
+    """A NaN in rank 1's labels in step 1: all ranks raise alike before any row changes, skip the step, or let it be."""
+    for policy in ("raise", "skip", "propagate"):
+        engine = Engine(Task(), communicator=communicator, non_finite=policy)
+        engine.step(batch(0, 6))
+        before = {name: table.export() for name, table in engine.embeddings.tables.items()}
+        bad = batch(1, 6)
+        if communicator.rank == 1:
+            bad.label[2] = np.nan
+        if policy == "raise":
+            with pytest.raises(SyncError, match=r"^step 1, rank 1: gradient of fid \d+ .feature \w+., element 0: nan"):
+                engine.step(bad)
+        else:
+            engine.step(bad)
+        nans = 0
+        for name, table in engine.embeddings.tables.items():
+            after = table.export()
+            nans += int(np.isnan(after.weights).sum())
+            if policy != "propagate":
+                same(after.weights, before[name].weights)
+        assert (communicator.sum_int64(np.array([nans], np.int64), "check")[0] > 0) == (policy == "propagate")
+
+
 def one_norm(communicator: Any) -> None:
     """Under ``exact`` with clipping, two ranks move dense variables as one rank does with all rows."""
     together = Engine(Task(), reduction="exact", clip_norm=0.05)
@@ -81,6 +104,7 @@ def main() -> None:
     communicator = make_communicator("mpi", timeout=60)
     own_data(communicator)
     padded(communicator)
+    not_finite(communicator)
     one_norm(communicator)
     disagreement(communicator)
     print(f"rank {communicator.rank} ok", flush=True)
