@@ -19,6 +19,8 @@ ALIGNMENT = 64
 
 _NO_RESERVE = 0x4000
 _RESERVED_BYTES = 1 << 38
+_HUGE_FROM = 8 << 20
+"""Bytes of usable rows from which on huge pages are asked for: fewer take no more memory than they fill."""
 
 
 def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -56,6 +58,8 @@ class RowStorage:
     def __init__(self, width: int, dtype: DTypeLike = np.float32, capacity: int = 0) -> None:
         self.width = width
         self.dtype = np.dtype(dtype)
+        self._row_bytes = max(width * self.dtype.itemsize, 1)
+        self._space: mmap.mmap | None = None
         self._whole = self._reserve()
         self.rows: NDArray[Any] = self._view(0)
         self.ensure(capacity)
@@ -66,10 +70,8 @@ class RowStorage:
             space = mmap.mmap(-1, _RESERVED_BYTES, flags=flags)
         except (OSError, ValueError):
             return None
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            space.madvise(mmap.MADV_HUGEPAGE)
-        row_bytes = max(self.width * self.dtype.itemsize, 1)
-        elements = _RESERVED_BYTES // row_bytes * self.width
+        self._space = space
+        elements = _RESERVED_BYTES // self._row_bytes * self.width
         return np.frombuffer(space, self.dtype, elements).reshape(-1, self.width)
 
     def _view(self, capacity: int) -> NDArray[Any]:
@@ -96,6 +98,9 @@ class RowStorage:
             if count > len(self._whole):
                 raise MemoryError(f"{count} rows of {self.width} {self.dtype} do not fit the reserved space")
             self.rows = self._view(min(wanted, len(self._whole)))
+            if self._space is not None and self.rows.nbytes >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
+                self._space.madvise(mmap.MADV_HUGEPAGE)
+                self._space = None
             return
         grown = self._view(wanted)
         grown[: self.capacity] = self.rows

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
-from monolith_kernels import records
+from monolith_kernels import row_records
 from monolith_protos import hash_table_pb2
 from numpy.typing import NDArray
 
@@ -84,11 +84,11 @@ class Encoder:
             some = slice(begin, begin + self._step)
             n = len(ids[some])
             lengths = np.empty(n, np.int64)
-            room = n * self.shape.row_bound + records.SLACK
+            room = n * self.shape.row_bound + row_records.SLACK
             out = self._buffers[0] if len(self._buffers[0]) >= room else np.empty(room, np.uint8)
             self._buffers = [self._buffers[1], out]
             late = times[some].astype(np.int64)
-            size = records.encode_rows(
+            size = row_records.encode_rows(
                 ids[some], numbers[some], words, self.shape.dim, ints[some], late, plan, elements, flags, out, lengths
             )
             yield out.data[:size], lengths
@@ -136,7 +136,7 @@ def decode(
     if shape.weights_only:
         return _weights(batch, path, shape, positions)
     arrays = _Arrays(shape, len(positions), stage)
-    others = arrays.read(batch, part, records.TIME_OPTIONAL)
+    others = arrays.read(batch, part, row_records.TIME_OPTIONAL)
     if others:
         for k in np.flatnonzero(arrays.found < 0).tolist():
             place = batch.place(int(positions[k]))
@@ -214,7 +214,7 @@ class _Arrays:
         flags |= more_flags
         starts, lengths = batch.starts[positions], batch.lengths[positions]
         arrays = (self.ids, self.words, self.ints, self.times, self.found)
-        return int(records.decode_rows(batch.data, starts, lengths, plan, elements, flags, self.shape.dim, *arrays))
+        return int(row_records.decode_rows(batch.data, starts, lengths, plan, elements, flags, self.shape.dim, *arrays))
 
     def fill(self, k: int, entry: hash_table_pb2.EntryDump) -> None:
         """Take row ``k`` from a parsed record that fits the shape."""

@@ -193,8 +193,8 @@ def feature_counts(prefix: str | Path) -> dict[str, int]:
         verify_file(base.parent, found)
     counts: dict[str, int] = {}
     for shard in range(len(paths)):
-        for found in read_meta(_meta_path(base, shard, len(paths), manifest)):
-            counts[found.table] = counts.get(found.table, 0) + found.rows
+        for entry in read_meta(_meta_path(base, shard, len(paths), manifest)):
+            counts[entry.table] = counts.get(entry.table, 0) + entry.rows
     return counts
 
 

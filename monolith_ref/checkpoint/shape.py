@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from monolith_kernels import records
+from monolith_kernels import row_records
 from monolith_kernels.layout import RowLayout
 from monolith_protos import hash_table_pb2, optimizer_pb2
 from numpy.typing import NDArray
@@ -173,9 +173,9 @@ class RowShape:
 
     @cached_property
     def plan(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        """``(plan [F, 5], elements [E], flags)`` as :mod:`monolith_kernels.records` takes them, for rows of their own:
+        """``(plan [F, 5], elements [E], flags)`` as :mod:`monolith_kernels.row_records` takes them.
 
-        the weights, then every field's floats in wire order.
+        For rows of their own: the weights, then every field's floats in wire order.
         """
         return self.plan_with(None)
 
@@ -188,29 +188,29 @@ class RowShape:
                 continue
             for described, count in self._present(element):
                 if described.kind == "int":
-                    rows.append((index, described.tag, records.INT, count, which))
+                    rows.append((index, described.tag, row_records.INT, count, which))
                     which += 1
                 else:
                     column = at if columns is None else columns[number][described.name]
-                    rows.append((index, described.tag, records.FLOAT, count, column))
+                    rows.append((index, described.tag, row_records.FLOAT, count, column))
                     at += count
             index += 1
         tags = [NUMBERS[element.rule] << 3 | 2 for element in self.elements]
-        flags = (records.HAS_OPT if self.has_opt else 0) | (records.HAS_TIME if self.has_time else 0)
+        flags = (row_records.HAS_OPT if self.has_opt else 0) | (row_records.HAS_TIME if self.has_time else 0)
         return np.array(rows, np.int64).reshape(-1, 5), np.array(tags, np.int64), flags
 
     @cached_property
     def widths(self) -> tuple[int, int]:
         """Floats of a row, weights and state, and its state ints."""
         plan = self.plan[0]
-        floats = plan[plan[:, 2] == records.FLOAT]
+        floats = plan[plan[:, 2] == row_records.FLOAT]
         return self.dim + int(floats[:, 3].sum()), len(plan) - len(floats)
 
     @property
     def row_bound(self) -> int:
         """The most bytes that one framed record takes."""
         plan, elements, _flags = self.plan
-        return records.row_bound(self.dim, plan, elements)
+        return row_records.row_bound(self.dim, plan, elements)
 
     def pack(self, rows: RowDump) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Rows → their words [n, width] (:attr:`plan` says where) and ints [n, I]."""

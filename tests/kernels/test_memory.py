@@ -46,6 +46,26 @@ def test_more_rows_than_the_reserved_space_are_refused() -> None:
         memory.RowStorage(1 << 20).ensure(1 << 30)
 
 
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc")
+def test_small_tables_take_little_and_large_ones_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_HUGE_FROM", 1 << 20)
+    before = resident()
+    small = [memory.RowStorage(16, capacity=10) for _ in range(100)]
+    for storage in small:
+        storage.rows[:10] = 1
+    assert resident() - before < 100 * (64 << 10)
+    large = memory.RowStorage(16, capacity=100_000)
+    large.rows[:] = 1
+    assert all(storage._space is not None for storage in small)
+    assert large._space is None
+
+
 def test_buffers_grow_and_are_reused() -> None:
     buffer = memory.Buffer(np.float32)
     first = buffer.take(10)
