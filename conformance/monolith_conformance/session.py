@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +65,7 @@ class Session:
         self._tables: list[str] = []
         self._seq = 0
         self._number = 0
+        self._scratch: Path | None = None
 
     def open(self) -> None:
         """Start the backend afresh."""
@@ -132,6 +137,16 @@ class Session:
         mismatch = judge_step(len(self.transcript) - 1, made, self.accuracy)
         if mismatch is not None:
             raise CaseFailed(mismatch)
+
+    def folder(self) -> Path:
+        """A new empty folder, for files that the backend reads or writes; it goes when the session does."""
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="monolith-conformance-"))
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        self._number += 1
+        made = self._scratch / f"f{self._number}"
+        made.mkdir()
+        return made
 
     def fail(self, what: str, actual: object, expected: object) -> None:
         """Fail the case at the last request for a reason of its own (an event that did not happen, say)."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
+from monolith_conformance.backends import engine_files
+from monolith_conformance.backends.file_requests import FileBackend, Tables
 from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
-from monolith_conformance.backends.sync_requests import SyncBackend, SyncStep
+from monolith_conformance.backends.sync_requests import SyncStep
 from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor
 from monolith_conformance.entries import row_of
 from monolith_conformance.oracle.table import Row
@@ -104,11 +107,12 @@ class _Table:
             raise ArgumentError(f"segment {number}: states of different shapes ({error})") from None
 
 
-class CpuBackend(SyncBackend):
+class CpuBackend(FileBackend):
     """The engine on the CPU."""
 
     name = "engine-cpu"
     target_name = "cpu"
+    file_ops = (*FileBackend.file_ops, "job.write", "delta.write", "job.read")
 
     def start(self, profile: str, quirks: Quirks) -> None:
         from monolith_kernels.target import target
@@ -119,6 +123,7 @@ class CpuBackend(SyncBackend):
         self.target = target(self.target_name, profile)
         self.streams = RandomStreams(quirks)
         self.filters = SharedFilters(self._filter)
+        self._jobs = engine_files.Jobs()
 
     def capabilities(self) -> list[str]:
         names = super().capabilities()
@@ -192,8 +197,40 @@ class CpuBackend(SyncBackend):
     def play(self, table: TableAdaptor, step: SyncStep) -> None:
         from monolith_conformance.backends.engine_sync import play_step
 
-        assert isinstance(table, _Table)
-        play_step(table.table, self.target, step)
+        play_step(_ours(table), self.target, step)
+
+    def write_single(self, table: TableAdaptor, path: Path, shards: int) -> int:
+        return engine_files.write_single(_ours(table), path, shards)
+
+    def read_single(self, table: TableAdaptor, path: Path) -> int:
+        return engine_files.read_single(_ours(table), path)
+
+    def write_multi(self, tables: Tables, path: Path, shards: int) -> list[int]:
+        return engine_files.write_multi(_all_ours(tables), path, shards, self.quirks)
+
+    def read_multi(self, tables: Tables, path: Path) -> list[int]:
+        return engine_files.read_multi(_all_ours(tables), path, self.quirks)
+
+    def write_filter(self, table: TableAdaptor, path: Path) -> int:
+        return engine_files.write_filter(_ours(table), path)
+
+    def read_filter(self, table: TableAdaptor, path: Path) -> int:
+        return engine_files.read_filter(_ours(table), path)
+
+    def write_job(self, tables: Tables, folder: Path, step: int, delta: bool) -> list[int]:
+        return self._jobs.write(_all_ours(tables), folder, step, delta)
+
+    def read_job(self, tables: Tables, folder: Path) -> list[int]:
+        return self._jobs.read(_all_ours(tables), folder)
+
+
+def _ours(table: TableAdaptor) -> Any:
+    assert isinstance(table, _Table)
+    return table.table
+
+
+def _all_ours(tables: Tables) -> dict[str, Any]:
+    return {name: _ours(table) for name, table in tables.items()}
 
 
 class CudaBackend(CpuBackend):

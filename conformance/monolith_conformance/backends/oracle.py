@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
+from monolith_conformance.backends import oracle_files
+from monolith_conformance.backends.file_requests import FileBackend, Tables
 from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
 from monolith_conformance.backends.oracle_filters import Checked, make_filter
-from monolith_conformance.backends.sync_requests import SyncBackend, SyncStep
+from monolith_conformance.backends.sync_requests import SyncStep
 from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor
 from monolith_conformance.entries import entry_of, row_of
-from monolith_conformance.oracle import combine, owners, reductions, rules
-from monolith_conformance.oracle.table import OracleTable
+from monolith_conformance.oracle import combine, files, owners, reductions, rules
+from monolith_conformance.oracle.table import OracleTable, Row
 from monolith_ref.errors import ArgumentError, StateError
 from monolith_ref.table.config import check_table_config
 
@@ -84,6 +87,25 @@ class _Table:
     def clear(self) -> None:
         self.table.clear()
 
+    def rows_of(self, payloads: Sequence[bytes]) -> list[Row]:
+        """Rows of records, checked."""
+        rows = oracle_files.rows_of(payloads, self._rules, self.serving)
+        for row in rows:
+            self._check_row(row)
+        return rows
+
+    def written(self, expiry: OracleTable | None = None) -> list[bytes]:
+        """Records of the rows that a file holds."""
+        return oracle_files.written_rows(self.table, self._rules, expiry)
+
+    def refill(self, rows: Sequence[Row], *, clear: bool = True) -> int:
+        """These rows in place of the present ones; returns their number."""
+        if clear:
+            self.table.clear()
+            self.table.max_ts = 0
+        self.table.restore(rows)
+        return self.table.size()
+
     def _check_row(self, row: Any) -> None:
         if len(row.num) > self.dim:
             raise ArgumentError(f"id {row.id}: {len(row.num)} floats for a row of {self.dim}")
@@ -106,7 +128,7 @@ class _Table:
             raise StateError(f"ServingEntryAccessor doesn't support {what}")
 
 
-class OracleBackend(SyncBackend):
+class OracleBackend(FileBackend):
     """Every rule as the oracle states it."""
 
     name = "oracle"
@@ -168,3 +190,40 @@ class OracleBackend(SyncBackend):
         parts = [(ids.tolist(), gradients) for ids, gradients in step.parts]
         for ids, gradients in reductions.steps_at_owner(step.reduction, parts, step.half):
             table.optimize(np.array(ids, np.int64), gradients, step.rates, step.time, step.global_step, False)
+
+    def write_single(self, table: TableAdaptor, path: Path, shards: int) -> int:
+        payloads = _ours(table).written()
+        files.write_single(path, payloads, oracle_files.shard_count(shards, len(payloads)))
+        return len(payloads)
+
+    def read_single(self, table: TableAdaptor, path: Path) -> int:
+        with oracle_files.reading():
+            payloads = files.read_single(path)
+        return _ours(table).refill(_ours(table).rows_of(payloads))
+
+    def write_multi(self, tables: Tables, path: Path, shards: int) -> list[int]:
+        first = None
+        if "multi_expiry_first_table" in self.quirks:
+            first = next((t.table for t in map(_ours, tables.values()) if t.table.expires), None)
+        payloads = {name: _ours(table).written(first) for name, table in tables.items()}
+        counts = [len(part) for part in payloads.values()]
+        files.write_multi(path, payloads, oracle_files.shard_count(shards, sum(counts)))
+        return counts
+
+    def read_multi(self, tables: Tables, path: Path) -> list[int]:
+        with oracle_files.reading():
+            found = files.read_multi(path)
+        rows = {name: _ours(table).rows_of(found.get(name, ())) for name, table in tables.items()}
+        clear = "multi_restore_keeps_rows" not in self.quirks
+        return [_ours(table).refill(rows[name], clear=clear) for name, table in tables.items()]
+
+    def write_filter(self, table: TableAdaptor, path: Path) -> int:
+        return oracle_files.write_filter(_ours(table).table, path)
+
+    def read_filter(self, table: TableAdaptor, path: Path) -> int:
+        return oracle_files.read_filter(_ours(table).table, path)
+
+
+def _ours(table: TableAdaptor) -> _Table:
+    assert isinstance(table, _Table)
+    return table

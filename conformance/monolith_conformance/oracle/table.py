@@ -99,6 +99,7 @@ class OracleTable:
             self.arithmetic.stream = shared.arithmetic.stream
             self.arithmetic.generator = shared.arithmetic.generator
         expiry = config.slot_expire_time_config
+        self.expires = bool(expiry.ByteSize())
         self.default_days = expiry.default_expire_time
         self.days = {entry.slot: entry.expire_time for entry in expiry.slot_expire_times}
         self.rows: dict[int, _Kept] = {}
