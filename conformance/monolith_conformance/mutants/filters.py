@@ -79,7 +79,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _sliding("__init__", "sliding-no-least-capacity", "capacities below 300 taken as they are", ("max(capacity, 300)",
         "max(capacity, 30)")),
     _sliding("__init__", "sliding-four-splits", "four splits at least, not five", ("max(split_num, 5)",
-        "max(split_num, 4)"),
+        "max(split_num, 4)")),
     _sliding("__init__", "sliding-split-of-k", "the capacity divided by all splits", ("self.capacity // (self.k - 1)",
         "self.capacity // self.k")),
     _sliding("__init__", "sliding-fill-rate", "a fill rate of 1.5 in the splits", ("1.2, 16, 16", "1.5, 16, 16")),
