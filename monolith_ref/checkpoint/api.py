@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "feature_stat",
+    "read_multi_table",
+    "read_table",
     "restore_into",
     "restore_multi_table",
     "restore_table",
@@ -87,9 +89,14 @@ def restore_table(basename: str | Path, handle: HashTable) -> None:
 
     Where a file of the table's own name is not there, files of its ``extra_restore_names`` are taken.
     """
+    read_table(basename, handle)()
+
+
+def read_table(basename: str | Path, handle: HashTable) -> Callable[[], None]:
+    """Read what :func:`restore_table` reads; calling the result changes the table."""
     config = handle.table.plan.config.SerializeToString(deterministic=True)
     loaded = sets.load_single(_existing(Path(basename), handle), config)
-    restore_into(handle.table, loaded)
+    return lambda: restore_into(handle.table, loaded)
 
 
 def save_multi_table(basename: str | Path, handle: MultiHashTable) -> None:
@@ -109,10 +116,19 @@ def save_multi_table(basename: str | Path, handle: MultiHashTable) -> None:
 
 def restore_multi_table(basename: str | Path, handle: MultiHashTable) -> None:
     """Read the files of all tables, then clear and fill them (``multi_restore_keeps_rows``: without clearing)."""
+    read_multi_table(basename, handle)()
+
+
+def read_multi_table(basename: str | Path, handle: MultiHashTable) -> Callable[[], None]:
+    """Read what :func:`restore_multi_table` reads; calling the result changes the tables."""
     configs = {name: table.plan.config.SerializeToString(deterministic=True) for name, table in handle.tables.items()}
     loaded = sets.load_multi(basename, configs)
-    for name, table in handle.tables.items():
-        restore_into(table, loaded[name], clear="multi_restore_keeps_rows" not in handle.quirks)
+
+    def change() -> None:
+        for name, table in handle.tables.items():
+            restore_into(table, loaded[name], clear="multi_restore_keeps_rows" not in handle.quirks)
+
+    return change
 
 
 def feature_stat(basename: str | Path) -> dict[str, int]:
