@@ -10,7 +10,8 @@ import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
-from monolith_conformance.backends import engine_files
+from monolith_conformance.backends import engine_dump, engine_files
+from monolith_conformance.backends.dump_requests import DumpBackend
 from monolith_conformance.backends.file_requests import FileBackend, Tables
 from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
 from monolith_conformance.backends.sync_requests import SyncStep
@@ -107,7 +108,7 @@ class _Table:
             raise ArgumentError(f"segment {number}: states of different shapes ({error})") from None
 
 
-class CpuBackend(FileBackend):
+class CpuBackend(DumpBackend):
     """The engine on the CPU."""
 
     name = "engine-cpu"
@@ -222,6 +223,15 @@ class CpuBackend(FileBackend):
 
     def read_job(self, tables: Tables, folder: Path) -> list[int]:
         return self._jobs.read(_all_ours(tables), folder)
+
+    def models_of(self, data: bytes) -> list[str]:
+        return engine_dump.models_of(data)
+
+    def canonical_of(self, data: bytes) -> bytes:
+        return engine_dump.canonical_of(data)
+
+    def slice_of(self, data: bytes, graph: tuple[str, str], dests: Sequence[str], sources: Sequence[str]) -> list[str]:
+        return engine_dump.slice_of(data, graph, dests, sources)
 
 
 def _ours(table: TableAdaptor) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from monolith_protos import hash_table_pb2, testee_pb2
 from numpy.typing import NDArray
 
 from monolith_conformance.backends import oracle_files
-from monolith_conformance.backends.file_requests import FileBackend, Tables
+from monolith_conformance.backends.dump_requests import DumpBackend
+from monolith_conformance.backends.file_requests import Tables
 from monolith_conformance.backends.filters import FILTER_KINDS, FilterSpec, SharedFilters, play_filter
 from monolith_conformance.backends.oracle_filters import Checked, make_filter
 from monolith_conformance.backends.sync_requests import SyncStep
 from monolith_conformance.backends.tables import COMBINERS, F4, TableAdaptor
 from monolith_conformance.entries import entry_of, row_of
-from monolith_conformance.oracle import combine, files, owners, reductions, rules
+from monolith_conformance.oracle import combine, dump_slice, dump_wire, files, owners, reductions, rules
 from monolith_conformance.oracle.table import OracleTable, Row
-from monolith_ref.errors import ArgumentError, StateError
+from monolith_ref.errors import ArgumentError, DumpError, StateError
 from monolith_ref.table.config import check_table_config
 
 __all__ = ["OracleBackend"]
@@ -128,7 +130,7 @@ class _Table:
             raise StateError(f"ServingEntryAccessor doesn't support {what}")
 
 
-class OracleBackend(FileBackend):
+class OracleBackend(DumpBackend):
     """Every rule as the oracle states it."""
 
     name = "oracle"
@@ -222,6 +224,27 @@ class OracleBackend(FileBackend):
 
     def read_filter(self, table: TableAdaptor, path: Path) -> int:
         return oracle_files.read_filter(_ours(table).table, path)
+
+    def models_of(self, data: bytes) -> list[str]:
+        with _dump_errors():
+            return list(dump_wire.read_models(data))
+
+    def canonical_of(self, data: bytes) -> bytes:
+        with _dump_errors():
+            return dump_wire.canonical(data)
+
+    def slice_of(self, data: bytes, graph: tuple[str, str], dests: Sequence[str], sources: Sequence[str]) -> list[str]:
+        with _dump_errors():
+            return dump_slice.slice_lines(data, *graph, dests, sources)
+
+
+@contextmanager
+def _dump_errors() -> Iterator[None]:
+    """Faults of dumps as errors of ours."""
+    try:
+        yield
+    except dump_wire.BadDump as error:
+        raise DumpError(str(error), kind="malformed") from None
 
 
 def _ours(table: TableAdaptor) -> _Table:

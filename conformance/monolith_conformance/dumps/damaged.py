@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import tempfile
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from monolith_conformance.dumps.recipes import derived
 from monolith_conformance.dumps.results import Table
 from monolith_ref.errors import DumpError
 from monolith_ref.model_dump import Recorder, parse_dump, read_dump
@@ -28,22 +28,8 @@ SECONDS = 10.0
 
 
 def derive(case: Mapping[str, Any], folder: Path) -> bytes:
-    """The bytes of a case."""
-    if "base64" in case:
-        return base64.b64decode(case["base64"])
-    data = bytearray((folder / case["from"]).read_bytes() if case["from"] else b"")
-    for op in case["ops"]:
-        if op["op"] == "truncate":
-            del data[op["length"] :]
-        elif op["op"] == "xor":
-            mask = bytes.fromhex(op["with"])
-            for place, value in enumerate(mask):
-                data[op["offset"] + place] ^= value
-        elif op["op"] == "append":
-            data += bytes.fromhex(op["hex"]) * op.get("count", 1)
-        else:
-            raise DumpError(f"no operation '{op['op']}'", kind="bad_recipe")
-    return bytes(data)
+    """The bytes of a case; ``folder`` holds the files that cases are made from."""
+    return derived(case, lambda name: (folder / name).read_bytes())
 
 
 def _kind_of(call: Callable[[], Any]) -> str:
