@@ -5,10 +5,13 @@ from __future__ import annotations
 from monolith_protos import testee_pb2
 
 from monolith_conformance.cases.case import case
+from monolith_conformance.cases.expiry import DAY, expiring, fid
 from monolith_conformance.cases.filter_counts import SPREAD, ask
 from monolith_conformance.cases.golden import floats, table_config
+from monolith_conformance.cases.sync import sync
 from monolith_conformance.entries import entry_of
 from monolith_conformance.oracle.table import Row
+from monolith_conformance.record_sets import request as files_request
 from monolith_conformance.session import Session
 
 __all__: list[str] = []
@@ -65,7 +68,7 @@ def _gradient_by_reciprocal(session: Session) -> None:
 def _five_splits(session: Session) -> None:
     """A sliding filter that is asked for one split has five, and forgets when they have slid past."""
     ids = [k * SPREAD + k for k in range(1, 501)]
-    ops = [("add", fid, 2, 0) for fid in ids] + [("get", fid, 0, 0) for fid in ids]
+    ops = [("add", one, 2, 0) for one in ids] + [("get", one, 0, 0) for one in ids]
     five = list(session.ask(ask(session, "sliding", ops, capacity=300, split_num=5)).ints)
     remembered = five[500:].count(2)
     if not 0 < remembered < 500:
@@ -100,3 +103,33 @@ def _zero_slides_nothing(session: Session) -> None:
     many = [("add", k * SPREAD + k, 0, 0) for k in range(2, 1002)]
     session.ask(ask(session, "sliding", [("add", SPREAD, 2, 0), *many, ("get", SPREAD, 0, 0)], capacity=300))
     session.expect(ints=[0] * 1001 + [2])
+
+
+@case(
+    "sync/sum/drawn-by-first-occurrence",
+    "sync_training 2.2",
+    needs=("optimizer.sgd", "initializer.random_uniform", "table.lookup", "sync.sum"),
+    fresh=True,
+)
+def _drawn_by_first_occurrence(session: Session) -> None:
+    """Rows that a step makes draw their initial values in order of first occurrence, not of their ids."""
+    uniform = {"kind": "random_uniform", "config": {"minval": -1.0, "maxval": 1.0}}
+    table = session.table(table_config([{**SGD, "initializer": uniform}]))
+    session.ask(sync(table, "sum", [([90, 30, 60, 30], [0.0, 0.0, 0.0, 0.0])], 0.0))
+    table.op("lookup", [90, 30, 60])
+    session.expect(floats=floats("3f212376 bf3aa2c2 3f4fc3f6"), ints=[3])
+
+
+@case(
+    "checkpoint/expiry/latest-update-is-remembered",
+    "checkpoints 4.3, tables 5",
+    needs=("optimizer.sgd", "initializer.zeros", "table.assign", "expiry", "checkpoint.single.write"),
+    accuracy="exact",
+)
+def _latest_update_is_remembered(session: Session) -> None:
+    """Ages count from the latest update that there was, also where the row that it came to has an older time now."""
+    table = session.table(expiring(5))
+    for row, days in ((fid(1, 1), 100), (fid(1, 1), 99), (fid(1, 2), 95), (fid(1, 3), 96)):
+        table.op("assign", [row], [1.0], time=days * DAY)
+    session.ask(files_request("single.write", session.folder() / "set", table.name, 1))
+    session.expect(ints=[2])

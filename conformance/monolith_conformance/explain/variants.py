@@ -72,6 +72,8 @@ def matching(
     case: Case, transcript: Transcript, profile: str, quirks: Quirks, budget: Budget, most: int = 3
 ) -> list[str]:
     """Sentences of the variants that answer as recorded, at most ``most`` of them."""
+    if equals(Variant("", None, profile, quirks), transcript):
+        return ["equals the rule: what the case expects is at fault"]
     found: list[str] = []
     for variant in variants_for(case, profile, quirks):
         if budget.spent or len(found) == most:

@@ -26,11 +26,27 @@ def _sums(name: str, reduction: str, sentence: str, *changes: tuple[str, str], *
     return _sync(name, reduction, sentence, edit(f"{REDUCTIONS}:local_sums", *changes), **settings)
 
 
+def _owner(name: str, about: str, sentence: str, *changes: tuple[str, str], **settings: Any) -> Mutant:
+    settings.setdefault("killed_by", ("sync/owner/",))
+    return _sync(name, about, sentence, edit("oracle.owners:owner_of", *changes), **settings)
+
+
+def _sends(name: str, sentence: str, *changes: tuple[str, str]) -> Mutant:
+    return _sync(name, "split", sentence, edit("oracle.owners:send_order", *changes), killed_by=("sync/split/",))
+
+
+def _cut_to_half(values: Any) -> Any:
+    """Towards zero."""
+    halves = values.astype(np.float16)
+    down = np.nextafter(halves, np.float16(0))
+    return np.where(np.abs(halves.astype(np.float32)) > np.abs(values), down, halves).astype(np.float32)
+
+
 def _instead(asked: str, used: str) -> Replacement:
     """One reduction in place of another."""
     return wrap(
         f"{REDUCTIONS}:steps_at_owner",
-        lambda original: lambda reduction, parts: original(used if reduction == asked else reduction, parts),
+        lambda original: lambda reduction, *rest: original(used if reduction == asked else reduction, *rest),
     )
 
 
@@ -75,7 +91,39 @@ MUTANTS: tuple[Mutant, ...] = (
     _sums("sync-mean-of-duplicates", "sequential", "the mean of a rank's occurrences", ("    return sums",
         "    return {fid: g / F(list(ids).count(fid)) for fid, g in sums.items()}"), killed_by=("sync/",)),
     _sync("sync-step-per-occurrence", "sequential", "one step an occurrence",
-          edit("backends.oracle:OracleBackend.sync", ("reductions.steps_at_owner(message.reduction, parts)",
-               "(([fid], g[None]) for ids, grads in parts for fid, g in zip(ids, grads))")),
+          wrap(f"{REDUCTIONS}:steps_at_owner", lambda original: lambda reduction, parts, half=False: (
+              ([fid], g[None]) for ids, gradients in parts for fid, g in zip(ids, gradients, strict=True))),
           killed_by=("sync/",), deviation=29),
+    _owner("owner-by-absolute-value", "owners", "the owner of a negative id from its absolute value plus one",
+           ("return fid % ranks", "return fid % ranks if fid >= 0 else (abs(fid) + 1) % ranks"), deviation=26),
+    _owner("owner-by-remainder", "owners", "the remainder that C gives, its absolute value",
+           ("return fid % ranks", "return abs(fid) % ranks")),
+    _owner("owner-by-slot", "owners", "the owner from the slot of an id", ("return fid % ranks",
+        "return (fid >> 48) % ranks")),
+    _owner("owner-unsigned", "owners", "the owner of the id as an unsigned number",
+           ("return fid % ranks", "return fid % (1 << 64) % ranks")),
+    _owner("rank-0-empty-from-two", "owners_empty_rank0", "rank 0 kept empty for any number of ranks",
+           ("and ranks > 4", "and ranks > 1")),
+    _owner("rank-0-never-empty", "owners_empty_rank0", "rank 0 that owns ids all the same", ("if empty_rank0 and",
+        "if False and")),
+    _sends("sends-in-order-of-ids", "ids sent in ascending order", ("list(dict.fromkeys(ids))", "sorted(set(ids))")),
+    _sends("sends-duplicates", "ids sent once an occurrence", ("list(dict.fromkeys(ids))", "list(ids)")),
+    _sends("sends-last-occurrence", "ids in order of last occurrence",
+           ("list(dict.fromkeys(ids))", "list(dict.fromkeys(reversed(list(ids))))[::-1]")),
+    _sync("half-truncates", "sum_f16", "sums cut to half floats, not rounded",
+          wrap(f"{REDUCTIONS}:through_half", lambda original: _cut_to_half), killed_by=("sync/half/",)),
+    _sync("half-adds-halves", "sum_f16", "the owner's sums rounded to half floats too",
+          edit(f"{REDUCTIONS}:steps_at_owner", ("total.get(fid, np.zeros_like(g)) + g",
+          "(through_half if half else np.array)(total.get(fid, np.zeros_like(g)) + g)")),
+          killed_by=("sync/half/",)),
+    _sync("staleness-newest-rate", "staleness", "a held-back step applied with the newest rate",
+          edit("backends.sync_requests:SyncBackend._release", ("held.popleft())",
+          "dataclasses.replace(held.popleft(), rates=newest))"),
+               ("while len(held) > keep:",
+               "import dataclasses\n    newest = held[-1].rates if held else None\n    while len(held) > keep:")),
+          killed_by=("sync/staleness/",)),
+    _sync("staleness-one-more", "staleness", "one step more held back",
+          edit("backends.sync_requests:SyncBackend.sync", ("self._staleness.get(message.table, 0)",
+          "self._staleness.get(message.table, -1) + 1")),
+          killed_by=("sync/staleness/",)),
 )  # fmt: skip
