@@ -16,8 +16,10 @@ from monolith_ref.errors import ConfigError
 
 __all__ = ["AREAS", "Mutant", "catalogue"]
 
-AREAS = ("optimizers", "initializers", "compressors", "tables", "filters", "expiry", "combiners", "sync", "files",
-         "dump")  # fmt: skip
+AREAS = (
+    "optimizers", "initializers", "compressors", "tables", "ids", "filters", "expiry", "combiners", "sync", "files",
+    "dump",
+)  # fmt: skip
 
 
 @functools.cache
