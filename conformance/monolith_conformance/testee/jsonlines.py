@@ -42,15 +42,20 @@ def from_json(line: str | bytes, message: Message) -> None:
 
 
 def floats_to_words(data: bytes) -> str:
-    """Little-endian float32 bytes as words of eight hex digits."""
-    if len(data) <= FEW_BYTES and not len(data) % 4:
+    """Little-endian float32 bytes as words of eight hex digits; what is left of a float comes as a shorter word."""
+    rest = len(data) % 4
+    if rest:
+        return f"{floats_to_words(data[:-rest])} {data[-rest:].hex()}".strip()
+    if len(data) <= FEW_BYTES:
         return " ".join(data[::-1].hex(" ", 4).split()[::-1])
     return np.frombuffer(data, "<u4").astype(">u4").tobytes().hex(" ", 4)
 
 
-def words_to_floats(words: str) -> bytes:
-    """Words of eight hex digits as little-endian float32 bytes."""
+def words_to_floats(words: str, *, rest: bool = False) -> bytes:
+    """Words of eight hex digits as little-endian float32 bytes; with ``rest`` the last word may be shorter."""
     parts = words.split()
+    if rest and parts and len(parts[-1]) != 8:
+        return words_to_floats(" ".join(parts[:-1])) + bytes.fromhex(parts[-1])
     if parts and set(map(len, parts)) != {8}:
         raise ValueError("a float is a word of eight hex digits")
     if len(words) <= 2 * FEW_BYTES:
@@ -86,7 +91,10 @@ def _plan(field: FieldDescriptor) -> _Plan:
         write, read = _encode, _same
     elif field.type == FieldDescriptor.TYPE_BYTES:
         floats = field.name in FLOAT_FIELDS
-        write, read = (floats_to_words, _floats) if floats else (bytes.hex, _bytes)
+        write = floats_to_words if floats else bytes.hex
+        # A request may hold what is no whole number of floats, to be refused; a reply may not.
+        strict = field.full_name.split(".")[-2] == "Result"
+        read = (_whole_floats if strict else _floats) if floats else _bytes
     elif field.type == FieldDescriptor.TYPE_BOOL:
         read = _bool
     elif field.type == FieldDescriptor.TYPE_STRING:
@@ -149,6 +157,10 @@ def _same(item: Any) -> Any:
 
 
 def _floats(item: Any) -> bytes:
+    return words_to_floats(_text(item), rest=True)
+
+
+def _whole_floats(item: Any) -> bytes:
     return words_to_floats(_text(item))
 
 

@@ -34,6 +34,15 @@ def test_floats_are_bit_patterns_most_significant_digit_first() -> None:
     assert floats_to_words(b"") == ""
 
 
+def test_bytes_that_are_no_whole_floats_travel_in_requests_only() -> None:
+    request, back = testee_pb2.Request(), testee_pb2.Request()
+    for data in (b"\0\0\x80?\1\2\3", b"\7", bytes(999)):
+        request.op.floats = data
+        from_json(to_json(request), back)
+        assert back.op.floats == data
+    assert '"3f800000 010203"' in to_json(testee_pb2.Request(op=testee_pb2.Op(floats=b"\0\0\x80?\1\2\3")))
+
+
 def test_an_empty_member_is_present() -> None:
     reply = testee_pb2.Reply()
     from_json('{"seq": 1, "result": {}}', reply)
