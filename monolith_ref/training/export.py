@@ -1,4 +1,4 @@
-"""What leaves training: a ModelDump, and serving tables with the dense variables. Rule: job 2, tables 4, model_dump 1.3.
+"""What leaves training: a ModelDump; serving tables with the dense variables. Rule: job 2, tables 4, model_dump 1.3.
 
 An export is the same bytes for any number of ranks: rows of all ranks in ascending order of their ids, weights only.
 """

@@ -83,8 +83,8 @@ def _skew(owned: Sequence[int], received: Sequence[int]) -> str:
     if max(rows, asked) < _SKEWED:
         return text
     return (
-        f"{text} Owners are chosen by id modulo ranks: ids that share a factor with the number of ranks gather on few of "
-        "them. A number of ranks without that factor, or hashed ids (kind = 'hash'), spreads them."
+        f"{text} Owners are chosen by id modulo ranks: ids that share a factor with the number of ranks gather on few "
+        "of them. A number of ranks without that factor, or hashed ids (kind = 'hash'), spreads them."
     )
 
 
@@ -104,9 +104,9 @@ def _charts(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     speed = {"ids per second": [w["ids"] / w["seconds"] if w["seconds"] else 0.0 for w in windows]}
     charts.append(_chart("Ids per second", svg.line_chart("Ids per second", steps, speed, from_zero=True), speed))
     phases = _series(windows, "phases", 1e3)
-    charts.append(_chart("Step time by phase (ms)", svg.stacked_bars("Phases", _numbers(windows), phases), phases))
+    charts.append(_chart("Step time by phase (ms), by window", svg.stacked_bars("Phases", _numbers(windows), phases), phases))
     sent = _series(windows, "sent", 1.0)
-    charts.append(_chart("Bytes a step between ranks", svg.stacked_bars("Bytes", _numbers(windows), sent), sent))
+    charts.append(_chart("Bytes a step between ranks, by window", svg.stacked_bars("Bytes", _numbers(windows), sent), sent))
     memory = {
         f"rank {rank}": [w["memory"][rank] / 2**20 for w in windows if rank < len(w["memory"])]
         for rank in range(report["ranks"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from monolith_conformance.oracle import losses
 from monolith_kernels import reduction
 from monolith_kernels.target import Target
 
@@ -160,3 +161,44 @@ def check_losses(t: Target, seed: int, count: int, special: float) -> None:
             loss = t.dense.squared_error_broadcast(to(p), to(y), d)
             assert_same_bits(np.float32(loss), np.float32(broadcast / divisor))
             assert_same_bits(host(d), want_d)
+
+
+def check_logistic(t: Target, seed: int, count: int) -> None:
+    """Against decimals of sixty digits; special values by hand."""
+    rng = np.random.default_rng(seed)
+    spread = rng.choice([1e-20, 1e-3, 1.0, 5.0, 40.0, 120.0], count)
+    z = (rng.normal(size=count) * spread).astype(np.float32)
+    y = rng.choice([0.0, 1.0, 0.25], count).astype(np.float32)
+    divisor = np.float32(455)
+    d, terms, s = (t.empty(count, np.float32) for _ in range(3))
+    t.dense.logistic_loss_terms(t.asarray(z), t.asarray(y), float(divisor), d, terms)
+    t.dense.sigmoid(t.asarray(z), s)
+    want_terms = np.array([losses.cross_entropy(a, b) for a, b in zip(z, y, strict=True)], np.float32)
+    assert_same_bits(t.to_host(terms), want_terms)
+    assert_same_bits(t.to_host(s), np.array([losses.sigmoid(a) for a in z], np.float32))
+    want = [losses.cross_entropy_gradient(a, b, divisor) for a, b in zip(z, y, strict=True)]
+    assert_same_bits(t.to_host(d), np.array(want, np.float32))
+    total = ZERO
+    for term in want_terms:
+        total = total + term
+    assert_same_bits(np.float32(t.dense.logistic_loss(t.asarray(z), t.asarray(y), float(divisor), d)), total)
+
+
+def check_logistic_extremes(t: Target) -> None:
+    z = np.array([0, -0.0, np.inf, -np.inf, np.nan, 3e38, -3e38, 104, -104, 89, -745], np.float32)
+    s = t.empty(len(z), np.float32)
+    t.dense.sigmoid(t.asarray(z), s)
+    small = losses.sigmoid(np.float32(-89))
+    want = [0.5, 0.5, 1, 0, np.nan, 1, 0, 1, losses.sigmoid(np.float32(-104)), 1, 0]
+    assert small > 0
+    assert_same_bits(t.to_host(s), np.array(want, np.float32))
+    y = np.zeros(len(z), np.float32)
+    d, terms = t.empty(len(z), np.float32), t.empty(len(z), np.float32)
+    t.dense.logistic_loss_terms(t.asarray(z), t.asarray(y), 1.0, d, terms)
+    got = t.to_host(terms)
+    log2 = losses.cross_entropy(ZERO, ZERO)
+    assert_same_bits(got[:2], np.array([log2, log2], np.float32))
+    assert np.isnan(got[2]) or got[2] == np.inf
+    assert got[3] == 0 or np.isnan(got[3])
+    assert np.isnan(got[4])
+    assert_same_bits(got[5:7], np.array([3e38, 0], np.float32))

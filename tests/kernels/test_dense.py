@@ -63,3 +63,13 @@ def test_transpose_fills_what_the_source_lacks() -> None:
     out = np.full((2, 4), 7, np.float32)
     target("cpu").dense.transpose(w, out)
     assert out.tolist() == [[0, 3, 0, 0], [1, 4, 0, 0]]
+
+
+@given(seeds, st.sampled_from([0, 1, 2, 40]))
+@examples
+def test_logistic(seed: int, count: int) -> None:
+    checks.check_logistic(target("cpu"), seed, count)
+
+
+def test_logistic_extremes() -> None:
+    checks.check_logistic_extremes(target("cpu"))

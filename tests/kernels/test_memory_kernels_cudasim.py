@@ -225,3 +225,8 @@ def test_rows_on_the_device_keep_their_content_when_they_grow() -> None:
     assert storage.capacity > before
     assert storage.rows.copy_to_host()[1].tolist() == [0, 1, 2, 3]
     assert (storage.rows.copy_to_host()[2:] == 0).all()
+
+
+def test_logistic() -> None:
+    checks_dense.check_logistic(target("cuda"), 3, 20)
+    checks_dense.check_logistic_extremes(target("cuda"))

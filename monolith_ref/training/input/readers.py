@@ -175,7 +175,14 @@ def _read_records(path: Path, table: Table) -> None:
     if not path.is_file():
         raise ConfigError(f"{path}: cannot read: there is no such file")
     with _unzipped(path) as plain:
-        _read_examples(path, plain, table)
+        try:
+            _read_examples(path, plain, table)
+        except FormatError as error:
+            if plain is path or error.path == str(path):
+                raise
+            named = FormatError(str(error).replace(str(plain), str(path)))
+            named.path, named.record = str(path), error.record
+            raise named from None
 
 
 def _read_examples(path: Path, plain: Path, table: Table) -> None:

@@ -15,9 +15,11 @@ from monolith_protos.example_pb2 import Example
 
 from monolith_ref.checkpoint.container import frame
 from monolith_ref.errors import ArgumentError, ConfigError, FormatError
+from monolith_ref.training.input.encode import encode, encode_times
 from monolith_ref.training.input.hashing import fids_of_texts, fnv1a64, hash_texts
 from monolith_ref.training.input.label import parse_label
-from monolith_ref.training.input.mapping import InputMap, load_map, make_map
+from monolith_ref.training.input.mapping import ColumnMap, InputMap, load_map, make_map
+from monolith_ref.training.input.readers import read_files
 from monolith_ref.training.input.source import LogSource, open_logs
 from monolith_ref.training.order import row_order
 
@@ -260,12 +262,16 @@ MALFORMED: list[tuple[str, str | bytes, str, int | None]] = [
         ("a.csv.gz", gzip.compress(HEADER.encode() * 50)[:-12], "gzip", None),
         ("a.jsonl", '{"user": 1, "rating": 4, "genres": "a"}\n{"user"\n', "not JSON", 1),
         ("a.jsonl", "[1]\n", "JSON object", 0),
+        ("a.jsonl", '{"user": 1, "rating": 4, "genres": "a", "user": 2}\n', "has 'user' twice", 0),
         ("a.jsonl", '{"user": 1.5, "rating": 4, "genres": "a"}\n', "column 'user'.*float 1.5", 0),
         ("a.jsonl", '{"user": {}, "rating": 4, "genres": "a"}\n', "column 'user'", 0),
         ("a.jsonl", '{"user": 1, "genres": "a"}\n{"user": 1, "rating": 4, "genres": "a"}\n', "column 'rating'", 0),
         ("a.jsonl", '{"user": 1, "rating": [4, 5], "genres": "a"}\n', "expected a number", 0),
         ("a.jsonl", '{"user": "\\ud800", "rating": 4, "genres": "a"}\n', "column 'user'.*UTF-8", 0),
         ("a.tfrecord", frame(b"\xff\xff"), "not a tf.Example", 0),
+        ("a.tfrecord.gz", b"no gzip", "gzip", None),
+        ("a.tfrecord.gz", gzip.compress(frame(b"\xff\xff")), "not a tf.Example", 0),
+        ("a.tfrecord.gz", gzip.compress(frame(b"\xff\xff")[:-2]), "a.tfrecord.gz", None),
         ("a.tfrecord", example(user=[1], rating=[4], genres=["a"])[:-3], "a.tfrecord", None),
         ("a.tfrecord", example(user=[1.5], rating=[4], genres=["a"]), "column 'user'.*float", 0),
     ]  # fmt: skip
@@ -289,9 +295,10 @@ def test_malformed_files(write: Write, name: str, content: str | bytes, message:
         ("a.tfrecord", example(user=[1], genre=["a"], rating=[3]), "nearest one is 'genre'"),
         ("a.csv", HEADER, "no rows"),
         ("a.txt", "", "must end in"),
-        ("a.tfrecord.gz", b"", "must end in"),
+        ("a.parquet.gz", b"", "must end in"),
+        ("a.tfrecord.gz", b"", "no rows"),
     ],
-    ids=map(str, range(6)),
+    ids=map(str, range(7)),
 )
 def test_inputs_that_do_not_fit_the_map(write: Write, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -337,3 +344,80 @@ def test_epochs_are_shuffled_and_tails_kept(write: Write) -> None:
         open_logs([path], MAP, batch_size=0)
     with pytest.raises(ConfigError, match="epochs"):
         open_logs([path], MAP, batch_size=1, epochs=0)
+
+
+# Formats and kinds that the trainer adds.
+
+
+def test_parquet_equals_csv(tmp_path: Path, write: Write) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pyarrow.table({"user": [1, 2, None], "rating": [4.0, 3.0, 5.0], "genres": [["a", "b"], [], ["c"]]})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    ours = read(tmp_path / "a.parquet").data
+    theirs = read(write("a.csv", HEADER + "1,4,a b\n2,3,\n,5,c\n")).data
+    for name in ("user", "genres"):
+        assert ours.ragged[name].values.tolist() == theirs.ragged[name].values.tolist()
+        assert ours.ragged[name].row_splits.tolist() == theirs.ragged[name].row_splits.tolist()
+    assert ours.label.tolist() == theirs.label.tolist()
+
+
+def test_parquet_files_that_are_wrong(tmp_path: Path, write: Write) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    with pytest.raises(FormatError, match="not a Parquet file"):
+        read(write("a.parquet", b"PAR1"))
+    parquet.write_table(pyarrow.table({"user": [1], "genre": ["a"], "rating": [4]}), tmp_path / "b.parquet")
+    with pytest.raises(ConfigError, match="no column 'genres'; the nearest one is 'genre'"):
+        read(tmp_path / "b.parquet")
+    parquet.write_table(
+        pyarrow.table({"user": [1, 2], "genres": [b"a", b"\xff"], "rating": [4, 5]}), tmp_path / "c.parquet"
+    )
+    with pytest.raises(FormatError, match="UTF-8") as caught:
+        read(tmp_path / "c.parquet")
+    assert caught.value.record == 1
+
+
+def test_zipped_records_equal_plain_ones(write: Write) -> None:
+    records = example(user=[1], rating=[4], genres=["a b"]) + example(user=[2], rating=[1], genres=["c"])
+    plain, packed = write("a.tfrecord", records), write("b.tfrecord.gz", gzip.compress(records))
+    assert read(plain).data.ragged["genres"].values.tolist() == read(packed).data.ragged["genres"].values.tolist()
+
+
+def test_plain_ids_numbers_and_times(write: Write) -> None:
+    columns = (ColumnMap("u", 5, column="user", plain=True), ColumnMap("g", 6, " ", "genres"))
+    mapping = InputMap(columns, "rating >= 4", (("age", "rating"),), "user")
+    assert mapping.wanted() == ["user", "genres", "rating"]
+    table = read_files([write("a.csv", HEADER + "7,4,a\n0,3.5,b\n")], mapping.wanted())
+    batch = encode(table, mapping)
+    assert batch.ragged["u"].values.tolist() == [(5 << 48) | 7, 5 << 48]
+    assert batch.dense["age"].tolist() == [[4.0], [3.5]]
+    assert encode_times(table, "user").tolist() == [7, 0]
+    for content, message in (
+        ("-1,4,a\n", "whole number in 0"),
+        (f"{1 << 48},4,a\n", "whole number"),
+        ("x,4,a\n", "'x'"),
+    ):
+        table = read_files([write("b.csv", HEADER + "1,4,a\n" + content)], mapping.wanted())
+        with pytest.raises(FormatError, match=message) as caught:
+            encode(table, mapping)
+        assert caught.value.record == 1
+    table = read_files([write("c.csv", HEADER + "1,4,a\n4294967296,4,a\n")], mapping.wanted())
+    with pytest.raises(FormatError, match=r"column 'user'.*seconds") as caught:
+        encode_times(table, "user")
+    assert caught.value.record == 1
+
+
+def test_batches_carry_the_times_of_their_first_rows(write: Write) -> None:
+    path = write("a.csv", HEADER + "".join(f"{n},4,a\n" for n in range(5)))
+    table = read_files([path], MAP.wanted())
+    rows = encode(table, MAP)
+    times = np.arange(5, dtype=np.int64) * 10
+    source = LogSource(MAP, rows, batch_size=3, shuffle=False, times=times)
+    batch = source.rows(1, 1, 2)
+    assert (batch.req_time, batch.global_req_time, batch.rows) == (40, 30, 1)
+    nothing = source.rows(1, 0, 0)
+    assert (nothing.req_time, nothing.global_req_time) == (0, 30)
+    assert [source.rows(t, 0, source.global_rows(t)).rows for t in range(3)] == [3, 2, 0]
