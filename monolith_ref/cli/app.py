@@ -23,6 +23,7 @@ BUILT_IN = {
     "table": "monolith_ref.cli.table:table_app",
     "dump": "monolith_ref.cli.dump:dump_app",
     "doctor": "monolith_ref.cli.doctor:doctor",
+    "plan": "monolith_ref.cli.plan:plan",
 }
 """The engine's own commands: name → ``module:object`` (a function or a :class:`typer.Typer`)."""
 
