@@ -56,7 +56,8 @@ class DescribedModel(MonolithModel):
             )
             for feature in spec.embedded
         }
-        inputs, outputs = [], []
+        inputs: list[Tensor] = []
+        outputs: list[Tensor] = []
         for piece in spec.slices:
             tensors = self._tensors(piece, columns)
             (inputs if piece.to == "layers" else outputs).extend(tensors)

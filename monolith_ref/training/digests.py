@@ -65,12 +65,8 @@ def _rows_by_slot(engine: Engine) -> Iterator[tuple[NDArray[np.int64], NDArray[n
         slots = slot_of_v2(dump.ids)
         for slot in np.unique(slots).tolist():
             mine = slots == slot
-            if slot in held:
-                held[slot] = tuple(
-                    np.concatenate(p) for p in zip(held[slot], (dump.ids[mine], rows[mine]), strict=True)
-                )  # type: ignore[assignment]
-            else:
-                held[slot] = dump.ids[mine], rows[mine]
+            earlier_ids, earlier_rows = held.get(slot, (dump.ids[:0], rows[:0]))
+            held[slot] = np.concatenate([earlier_ids, dump.ids[mine]]), np.concatenate([earlier_rows, rows[mine]])
             widths[slot] = rows.shape[1]
     known = np.array(sorted(widths.items()), np.int64).reshape(-1, 2)
     for slot, width in np.unique(np.concatenate(communicator.allgatherv(known, "digest: slots")), axis=0).tolist():

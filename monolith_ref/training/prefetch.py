@@ -60,14 +60,14 @@ def prefetched(make: Callable[[int], Item | None], first: int, stop: int | None,
     try:
         while True:
             try:
-                item = ahead.get(timeout=_POLL)
+                made = ahead.get(timeout=_POLL)
             except Empty:
                 continue
-            if item is None:
+            if made is None:
                 return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+            if isinstance(made, BaseException):
+                raise made
+            yield made
     finally:
         over.set()
         worker.join()

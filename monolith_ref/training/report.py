@@ -103,10 +103,11 @@ def _charts(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         charts.append(_chart("Evaluation loss", svg.line_chart("Evaluation loss", at, lines, "{:.4g}".format), lines))
     speed = {"ids per second": [w["ids"] / w["seconds"] if w["seconds"] else 0.0 for w in windows]}
     charts.append(_chart("Ids per second", svg.line_chart("Ids per second", steps, speed, from_zero=True), speed))
+    numbers = list(range(1, len(windows) + 1))
     phases = _series(windows, "phases", 1e3)
-    charts.append(_chart("Step time by phase (ms), by window", svg.stacked_bars("Phases", _numbers(windows), phases), phases))
+    charts.append(_chart("Step time by phase (ms), by window", svg.stacked_bars("Phases", numbers, phases), phases))
     sent = _series(windows, "sent", 1.0)
-    charts.append(_chart("Bytes a step between ranks, by window", svg.stacked_bars("Bytes", _numbers(windows), sent), sent))
+    charts.append(_chart("Bytes a step between ranks, by window", svg.stacked_bars("Bytes", numbers, sent), sent))
     memory = {
         f"rank {rank}": [w["memory"][rank] / 2**20 for w in windows if rank < len(w["memory"])]
         for rank in range(report["ranks"])
@@ -121,10 +122,6 @@ def _charts(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     charts.append(_chart("Largest owner over the mean", svg.line_chart("Skew", steps, skew, "{:.3g}".format), skew))
     return charts
-
-
-def _numbers(windows: Sequence[Mapping[str, Any]]) -> list[int]:
-    return list(range(1, len(windows) + 1))
 
 
 def _series(windows: Sequence[Mapping[str, Any]], key: str, scale: float) -> dict[str, list[float]]:
