@@ -30,7 +30,7 @@ __all__ = ["Graph", "Loss", "Node", "Tensor", "current_graph"]
 
 
 class Tensor:
-    """A symbolic array of a graph: [rows, *tail] float32, columns ``column`` to ``column + width`` of a storage."""
+    """A symbolic array of a graph: ``[rows, *tail]`` float32, columns ``column`` to ``column + width`` of a storage."""
 
     def __init__(self, graph: Graph, tail: tuple[int, ...], name: str, needs_gradient: bool) -> None:
         self.graph = graph
@@ -47,7 +47,7 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """As a framework shows it: (None, *tail)."""
+        """As a framework shows it: ``(None, *tail)``."""
         return (None, *self.tail)
 
     @property
@@ -134,7 +134,7 @@ class Graph:
     divisor : float
         What losses are divided by in this step (sync_training 5).
     exact : bool
-        Weight gradients are kept as unrounded sums (:mod:`monolith_ref.dense.exact`).
+        Weight gradients are kept as unrounded sums (:mod:`monolith_kernels.reduction`).
     """
 
     def __init__(self, seed: int = 42) -> None:
@@ -238,7 +238,7 @@ class Graph:
             variable.gradient.begin()
 
     def feed(self, name: str, values: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-        """Values of a dense input for this step: [rows], or [rows, *tail]."""
+        """Values of a dense input for this step: [rows], or ``[rows, *tail]``."""
         tensor = self.inputs[name]
         expected = (self.rows, *tensor.tail)
         if values.shape != expected and values.shape != (*expected, 1):

@@ -137,8 +137,8 @@ def mse(prediction: Tensor, label: Tensor, *, broadcast: bool = False) -> Loss:
 def bce_with_logits(prediction: Tensor, label: Tensor) -> Loss:
     """Mean over rows of the cross-entropy of a logit z and a label y in [0, 1]; both [rows] or [rows, 1]. Rule: job 7.
 
-    A row's term is (max(z, 0) - z * y) + log(1 + exp(-|z|)), in float64 in this order and rounded once to float32; the
-    terms are summed as the reduction says. The gradient of a logit is (s - y) / divisor: s = sigmoid(z) in float64,
+    A row's term is ``(max(z, 0) - z * y) + log(1 + exp(-|z|))``, in float64 in this order and rounded once to float32;
+    the terms are summed as the reduction says. The gradient of a logit is (s - y) / divisor: s = sigmoid(z) in float64,
     rounded once to float32, then the difference rounded, then the quotient. exp and log are the project's own
     (:mod:`monolith_kernels.rules.logistic`), so that no bit depends on a C library.
     """
