@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from monolith_protos import testee_pb2
+from importlib.resources import files
 
-from monolith_conformance.cases.case import case
+from monolith_protos import model_dump_pb2, testee_pb2
+
+from monolith_conformance.cases.case import Case, case, register
+from monolith_conformance.cases.dumps import dump
 from monolith_conformance.cases.expiry import DAY, expiring, fid
 from monolith_conformance.cases.filter_counts import SPREAD, ask
 from monolith_conformance.cases.golden import floats, table_config
@@ -133,3 +136,63 @@ def _latest_update_is_remembered(session: Session) -> None:
         table.op("assign", [row], [1.0], time=days * DAY)
     session.ask(files_request("single.write", session.folder() / "set", table.name, 1))
     session.expect(ints=[2])
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _nested(depth: int) -> bytes:
+    """Groups of an unknown field, one in the other."""
+    return _varint(999 << 3 | 3) * depth + _varint(999 << 3 | 4) * depth
+
+
+_ENDINGS = {
+    "kind-six-at-the-end": ("a field of a kind that there is not", _varint(999 << 3 | 6)),
+    "kind-seven-at-the-end": ("a field of a kind that there is not", _varint(999 << 3 | 7)),
+    "groups-crossed": ("a group that the end of another one closes", _varint(999 << 3 | 3) + _varint(998 << 3 | 4)),
+    "groups-of-150": ("groups deeper than a hundred", _nested(150)),
+}
+
+
+def _register_endings() -> None:
+    for name, (what, ending) in _ENDINGS.items():
+
+        def judge(session: Session, ending: bytes = ending) -> None:
+            data = (files("monolith_conformance") / "golden" / "model_dump" / "train_only_local.pb").read_bytes()
+            session.ask(dump("read", data))
+            session.expect_error(dump("read", data + ending))
+
+        register(
+            Case(
+                id=f"dump/reject/{name}",
+                rule=f"a dump is refused that ends in {what}",
+                section="model_dump 7.5",
+                judge=judge,
+                needs=frozenset({"dump.read"}),
+                accuracy="exact",
+            )
+        )
+
+
+_register_endings()
+
+
+@case("dump/reject/empty-has-no-form", "model_dump 7.5", needs=("dump.canonical",), accuracy="exact")
+def _empty_has_no_form(session: Session) -> None:
+    """An empty file has no canonical form either."""
+    session.expect_error(dump("canonical", b""))
+
+
+@case("dump/canonical/negative-numbers", "model_dump 2.4", needs=("dump.canonical",), accuracy="exact")
+def _negative_numbers(session: Session) -> None:
+    """A negative number has ten bytes in the canonical form, also in a field of 32 bits."""
+    made = model_dump_pb2.ModelDump()
+    made.model_dump["train"].features.add(expire_time=-1)
+    data = made.SerializeToString(deterministic=True)
+    session.ask(dump("canonical", data))
+    session.expect(blob=data)

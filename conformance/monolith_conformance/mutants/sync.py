@@ -37,7 +37,8 @@ def _sends(name: str, sentence: str, *changes: tuple[str, str]) -> Mutant:
 
 def _cut_to_half(values: Any) -> Any:
     """Towards zero."""
-    halves = values.astype(np.float16)
+    with np.errstate(over="ignore"):
+        halves = values.astype(np.float16)
     down = np.nextafter(halves, np.float16(0))
     return np.where(np.abs(halves.astype(np.float32)) > np.abs(values), down, halves).astype(np.float32)
 
