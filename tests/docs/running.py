@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.docs.pages import Block, Page
+from tests.docs.pages import ROOT, Block, Page
 
 __all__ = ["Runner", "missing", "same_output"]
 
@@ -31,10 +31,10 @@ def missing(need: str) -> str | None:
 
 
 def same_output(expected: str, actual: str) -> bool:
-    """Whether texts are equal but for white space at line ends and what ``...`` stands for."""
+    """Whether texts are equal but for what ``...`` stands for, the width of blanks and blanks at line ends."""
 
     def tidy(text: str) -> str:
-        return "\n".join(line.rstrip() for line in text.strip().splitlines())
+        return re.sub(" +", " ", "\n".join(line.rstrip() for line in text.strip().splitlines()))
 
     pattern = r"\s*.*?\s*".join(re.escape(part.strip()) for part in tidy(expected).split("..."))
     return re.fullmatch(pattern, tidy(actual), re.S) is not None
@@ -57,7 +57,8 @@ class Runner:
             "COLUMNS": "100",
             "NO_COLOR": "1",
             "TMPDIR": str(folder),
-            "PYTHONPATH": str(folder),
+            # What contributors run, they run in a checkout.
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
 
     def run(self, block: Block) -> None:

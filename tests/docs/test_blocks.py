@@ -10,20 +10,8 @@ from tests.docs.pages import Block, Page, pages
 from tests.docs.running import Runner, missing, same_output
 
 PAGES = pages()
-LANGUAGES = {
-    "python",
-    "console",
-    "text",
-    "toml",
-    "json",
-    "yaml",
-    "c",
-    "rust",
-    "makefile",
-    "ini",
-    "protobuf",
-    "{toctree}",
-}
+LANGUAGES = {"python", "console", "text", "toml", "yaml", "{toctree}", "{eval-rst}"}
+"""Fences that pages may have; those of the first two are run."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the documentation is not part of an installed package")
 

@@ -40,12 +40,13 @@ def test_links_lead_somewhere(page: Page) -> None:
 def test_every_page_is_in_a_table_of_contents() -> None:
     listed: set[Path] = {DOCS / "index.md"}
     for page in PAGES:
-        for block in page.blocks:
-            if block.language == "{toctree}":
-                for entry in block.text.splitlines():
-                    if entry and not entry.startswith(":"):
-                        name = re.sub(r".*<(.*)>$", r"\1", entry)
-                        listed.add((page.path.parent / name).with_suffix(".md"))
-                        listed.add((page.path.parent / name).with_suffix(".ipynb"))
+        entries = [
+            re.sub(r".*<(.*)>$", r"\1", line)
+            for block in page.blocks
+            if block.language == "{toctree}"
+            for line in block.text.splitlines()
+            if line and not line.startswith(":")
+        ]
+        listed.update(path for entry in entries for path in page.path.parent.glob(f"{entry}.*"))
     there = {page.path for page in PAGES} | set(DOCS.rglob("*.ipynb"))
     assert there - listed - {ROOT / "README.md"} == set()
