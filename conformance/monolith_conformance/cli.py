@@ -8,6 +8,7 @@ from monolith_conformance import suite_cli
 from monolith_conformance.dumps import command as dumps_command
 from monolith_conformance.export import command as export_command
 from monolith_conformance.mutants import command as mutants_command
+from monolith_conformance.report import suite_command
 from monolith_conformance.vectors import command as vectors_command
 
 __all__ = ["conform_app"]
@@ -19,6 +20,7 @@ conform_app = typer.Typer(
     rich_markup_mode=None,
 )
 suite_cli.register(conform_app)
+suite_command.register(conform_app)
 mutants_command.register(conform_app)
 dumps_command.register(conform_app)
 export_command.register(conform_app)

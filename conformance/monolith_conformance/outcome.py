@@ -81,6 +81,7 @@ class RunSummary:
     selection: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    capabilities: tuple[str, ...] = ()
 
     def count(self, status: str) -> int:
         """Number of outcomes of that status."""

@@ -87,6 +87,7 @@ def open_session(session: Session, summary: RunSummary) -> bool:
         return False
     summary.backend = session.info.name or summary.backend
     summary.version, summary.language = session.info.version, session.info.language
+    summary.capabilities = tuple(sorted(session.capabilities))
     return True
 
 

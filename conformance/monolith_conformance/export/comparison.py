@@ -47,7 +47,8 @@ def add_comparison(bundle: Bundle, steps: int, whole_steps: int, tell: Tell = la
         for number, plain in enumerate(_steps(ranks, steps, whole_steps, arrays)):
             plain["inputs"] = places[number]
             lines.append(json.dumps(plain))
-            tell(f"comparison, {ranks} ranks: step {number + 1} of {steps}")
+            if number % 10 == 9:
+                tell(f"comparison on {ranks} ranks: step {number + 1} of {steps}")
         name = f"comparison/ranks-{ranks}"
         about = f"the comparison run on {ranks} rank{'s' if ranks > 1 else ''}"
         bundle.add_lines(f"{name}.jsonl", lines, "comparison", about, schema="comparison", steps=steps)

@@ -19,12 +19,17 @@ REPORT_VERSION = 1
 
 
 def as_json(summary: RunSummary) -> dict[str, Any]:
-    """The run as plain values (schema: ``report.schema.json`` beside the templates)."""
+    """The run as plain values (schema: ``report.schema.json`` beside this file)."""
     return {
         "format": REPORT_FORMAT,
         "version": REPORT_VERSION,
         "suite": summary.suite,
-        "backend": {"name": summary.backend, "version": summary.version, "language": summary.language},
+        "backend": {
+            "name": summary.backend,
+            "version": summary.version,
+            "language": summary.language,
+            "capabilities": list(summary.capabilities),
+        },
         "profile": summary.profile,
         "accuracy": summary.accuracy,
         "quirks": list(summary.quirks),

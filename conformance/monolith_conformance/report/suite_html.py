@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from monolith_conformance.report.suite_diff import diff_reports, plain_changes
+
 __all__ = ["render_suite"]
 
 
@@ -20,7 +22,17 @@ def render_suite(reports: Sequence[Mapping[str, Any]]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    names = ", ".join(str(report["backend"]["name"]) for report in reports)
-    # "</" would end the script element; JSON reads "<\/" as the same text.
-    data = Markup(json.dumps(list(reports), ensure_ascii=False).replace("</", "<\\/").replace("<!--", "<\\u0021--"))
-    return environment.get_template("suite.html.j2").render(title=f"Conformance of {names}", reports=reports, data=data)
+    names = ", ".join(dict.fromkeys(str(report["backend"]["name"]) for report in reports))
+    data = {
+        "reports": list(reports),
+        "changes": [plain_changes(diff_reports(reports[0], other)) for other in reports[1:]],
+    }
+    return environment.get_template("suite.html.j2").render(
+        title=f"Conformance of {names}", reports=reports, data=_embedded(data)
+    )
+
+
+def _embedded(value: Any) -> Markup:
+    """JSON for a script element: "</" would end it; JSON reads "<\\/" as the same text."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("</", "<\\/").replace("<!--", "<\\u0021--"))

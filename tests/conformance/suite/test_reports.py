@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from monolith_conformance import run_conformance
 from monolith_conformance.outcome import RunSummary
+from monolith_conformance.report.suite_diff import diff_reports
 from monolith_conformance.report.suite_files import as_json, load_report, write_json, write_junit
 from monolith_conformance.report.suite_html import render_suite
 from monolith_conformance.report.suite_terminal import print_summary
@@ -15,9 +18,11 @@ from monolith_conformance.runner import run_cases
 from monolith_protos import testee_pb2
 from rich.console import Console
 
+from monolith_ref.cli.app import run
 from monolith_ref.errors import FormatError
 from monolith_ref.quirks import Quirks
 from tests.conformance.suite.scripted import Scripted, size_case
+from tests.support.json_schema import problems
 
 
 @pytest.fixture
@@ -64,3 +69,61 @@ def test_the_terminal_ends_with_the_line(summary: RunSummary) -> None:
     assert text.rstrip().endswith(summary.line)
     assert "table/size/bad" in text
     console.file.close()
+
+
+def _report(tmp_path: Path, name: str, answers: int) -> Path:
+    cases = [size_case(id="table/size/good"), size_case(4, id="table/size/bad")]
+    if name == "b":
+        cases.append(size_case(id="table/size/more"))
+    scripted = Scripted(lambda m: testee_pb2.Result(ints=[answers]))
+    path = tmp_path / f"{name}.json"
+    write_json(run_cases(scripted, cases, quirks=Quirks.parse("default")), path)
+    return path
+
+
+def test_a_report_has_the_form_of_its_schema(summary: RunSummary) -> None:
+    schema = json.loads((files("monolith_conformance") / "report" / "report.schema.json").read_text())
+    plain = json.loads(json.dumps(as_json(summary)))
+    assert problems(plain, schema) == []
+    assert {case["status"] for case in plain["cases"]} == {"passed", "failed", "unsupported"}
+    assert problems({**plain, "profile": "sse"}, schema)
+    plain["cases"][0]["status"] = "perhaps"
+    assert problems(plain, schema)
+
+
+def test_a_whole_run_with_explanations_has_the_form_of_its_schema() -> None:
+    schema = json.loads((files("monolith_conformance") / "report" / "report.schema.json").read_text())
+    select = ["core/optimizer.adagrad/"]
+    wrong = run_conformance("mutant:adagrad-accumulates-raw-gradient", select=select, explain=True)
+    plain = json.loads(json.dumps(as_json(wrong)))
+    assert problems(plain, schema) == []
+    assert len(plain["backend"]["capabilities"]) > 40
+
+
+def test_what_was_lost_comes_first(tmp_path: Path) -> None:
+    a, b = (load_report(_report(tmp_path, name, answers)) for name, answers in (("a", 3), ("b", 4)))
+    changes = diff_reports(a, b)
+    assert [(c.kind, c.id, c.before, c.after) for c in changes] == [
+        ("lost", "table/size/good", "passed", "failed"),
+        ("gained", "table/size/bad", "failed", "passed"),
+        ("new", "table/size/more", "", "failed"),
+    ]
+    assert diff_reports(a, a) == []
+    assert [c.kind for c in diff_reports(b, a)] == ["lost", "gained", "gone"]
+
+
+def test_the_same_case_failing_in_another_way_is_a_change(tmp_path: Path) -> None:
+    a, b = (load_report(_report(tmp_path, name, answers)) for name, answers in (("a", 5), ("b", 6)))
+    assert [c.kind for c in diff_reports(a, b)] == ["other", "other", "new"]
+
+
+def test_the_report_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = _report(tmp_path, "a", 3), _report(tmp_path, "b", 4)
+    assert run(["conform", "report", str(a), str(b), "--diff", "-o", str(tmp_path / "out")], False) == 1
+    said = capsys.readouterr().out
+    assert "1 lost, 1 gained, 1 new" in said
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("</script>") == 2
+    assert run(["conform", "report", str(a), str(a), "--diff", "--json"], False) == 0
+    assert json.loads(capsys.readouterr().out)[0]["changes"] == []
+    assert run(["conform", "report", str(a)], False) == 2
