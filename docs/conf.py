@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -49,6 +50,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 python_maximum_signature_line_length = 80
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
@@ -69,3 +71,14 @@ html_theme_options = {
     },
     "dark_css_variables": {"color-brand-primary": "#6cc4e0", "color-brand-content": "#6cc4e0"},
 }
+
+
+def keep_first_line(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Keep napoleon from taking what stands before a colon in a property's first line for a type."""
+    if what in ("property", "attribute", "data"):
+        lines.insert(0, "")
+
+
+def setup(app: Any) -> None:
+    """Run before napoleon reads the docstrings (which it does at the usual priority, 500)."""
+    app.connect("autodoc-process-docstring", keep_first_line, priority=400)

@@ -38,12 +38,16 @@ def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _switches() -> str:
-    on = "●"
     rows = [
-        [f"`{s.name}`", s.group, *(on if s.name in PRESETS[preset] else "" for preset in PRESETS), s.summary]
+        [
+            f"`{s.name}`",
+            s.group,
+            " ".join(f"`{p}`" for p, names in PRESETS.items() if s.name in names) or "none",
+            s.summary,
+        ]
         for s in SWITCHES.values()
     ]
-    return _rows(["switch", "group", *(f"`{preset}`" for preset in PRESETS), "what the original does"], rows)
+    return _rows(["switch", "group", "on in", "what the original does"], rows)
 
 
 def _number(value: object) -> str:
