@@ -15,7 +15,7 @@ from monolith_conformance.cases.case import Case, case, register
 from monolith_conformance.dumps.recipes import derived
 from monolith_conformance.session import Session
 
-__all__: list[str] = []
+__all__ = ["dump", "golden_bytes"]
 
 NAMES = (
     "ctr_one_head", "two_heads", "two_heads_local", "train_only_local", "odd_encoding", "foreign_fields",
@@ -23,13 +23,13 @@ NAMES = (
 
 
 @functools.cache
-def _bytes(name: str) -> bytes:
+def golden_bytes(name: str) -> bytes:
     return (files("monolith_conformance") / "golden" / "model_dump" / name).read_bytes()
 
 
 @functools.cache
 def _document(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(_bytes(f"{name}.json"))
+    document: dict[str, Any] = json.loads(golden_bytes(f"{name}.json"))
     return document
 
 
@@ -58,7 +58,7 @@ def _expect_hash(session: Session, size: int, digest: str) -> bytes:
 def _canonical(name: str) -> Callable[[Session], None]:
     def judge(session: Session) -> None:
         expected = _document(name)["canonical_size"], _document(name)["canonical_sha256"]
-        session.ask(dump("canonical", _bytes(f"{name}.pb")))
+        session.ask(dump("canonical", golden_bytes(f"{name}.pb")))
         once = _expect_hash(session, *expected)
         session.ask(dump("canonical", once))
         session.expect(blob=once)
@@ -84,7 +84,7 @@ def _slice(name: str, wanted: Mapping[str, Any]) -> Callable[[Session], None]:
     expected = wanted["port_level"]
 
     def judge(session: Session) -> None:
-        request = dump("slice", _bytes(f"{name}.pb"), "\n".join(argument))
+        request = dump("slice", golden_bytes(f"{name}.pb"), "\n".join(argument))
         if "error" in expected:
             session.expect_error(request)
             return
@@ -113,7 +113,7 @@ def _read(data: Callable[[], bytes], outcome: str) -> Callable[[Session], None]:
 
 def _models(name: str) -> Callable[[Session], None]:
     def judge(session: Session) -> None:
-        session.ask(dump("read", _bytes(f"{name}.pb")))
+        session.ask(dump("read", golden_bytes(f"{name}.pb")))
         _lines(session, [f"model {key}" for key in sorted(_document(name)["message"]["model_dump"], key=str.encode)])
 
     return judge
@@ -148,12 +148,12 @@ def _register_damaged() -> None:
             "a damaged dump is refused" if refused else "a strange dump is read; nothing inside of it is executed",
             "model_dump 7.5",
             "read",
-            _read(functools.partial(derived, recipe, _bytes), recipe["read"]),
+            _read(functools.partial(derived, recipe, golden_bytes), recipe["read"]),
         )
 
 
 def _flipped(flip: Mapping[str, Any]) -> bytes:
-    data = bytearray(_bytes(_document("flips")["from"]))
+    data = bytearray(golden_bytes(_document("flips")["from"]))
     data[flip["offset"]] ^= int(flip["with"], 16)
     return bytes(data)
 
@@ -179,7 +179,7 @@ def _strange_canonical(session: Session) -> None:
     """Duplicated, split and foreign fields have the measured canonical form."""
     for recipe in _document("corrupted")["cases"]:
         if "canonical_sha256" in recipe:
-            blob = session.ask(dump("canonical", derived(recipe, _bytes))).blob
+            blob = session.ask(dump("canonical", derived(recipe, golden_bytes))).blob
             _expect_hash(session, len(blob), recipe["canonical_sha256"])
 
 
