@@ -38,6 +38,8 @@ class OwnedRows:
     streams : RandomStreams
     filter : AdmissionFilter or None
         None: no feature has an occurrence threshold.
+    draws : bool
+        Some table draws from the streams.
     ordered : frozenset of str
         Tables whose updates draw or ask the filter, and so must come one after the other.
     max_ts : int
@@ -47,6 +49,7 @@ class OwnedRows:
     stores: dict[str, RowStore]
     streams: RandomStreams
     filter: AdmissionFilter | None
+    draws: bool
     ordered: frozenset[str]
     max_ts: int = 0
 
@@ -94,7 +97,7 @@ def make_rows(specs: Sequence[TableSpec], target: Target, quirks: Quirks, option
     streams = RandomStreams(quirks)
     admission = _filter_of(specs, options, quirks)
     stores: dict[str, RowStore] = {}
-    ordered = set()
+    drawing: set[str] = set()
     for spec in specs:
         plan = check_table_config(spec.config.table_config, quirks)
         layout = row_layout(plan, quirks)
@@ -106,9 +109,10 @@ def make_rows(specs: Sequence[TableSpec], target: Target, quirks: Quirks, option
             stores[spec.name] = AdmittedRowStore(
                 layout, target, admission, streams=streams, quirks=quirks, expected=expected
             )
-        if admission is not None or _draws(layout, target):
-            ordered.add(spec.name)
-    return OwnedRows(stores, streams, admission, frozenset(ordered))
+        if _draws(layout, target):
+            drawing.add(spec.name)
+    ordered = drawing if admission is None else set(stores)
+    return OwnedRows(stores, streams, admission, bool(drawing), frozenset(ordered))
 
 
 def _draws(layout: RowLayout, target: Target) -> bool:

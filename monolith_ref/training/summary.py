@@ -47,6 +47,7 @@ def report_of(trainer: Trainer, result: TrainResult) -> dict[str, Any]:
         "evaluations": [one.as_dict() for one in result.evaluations],
         "windows": [window.as_dict() for window in result.windows],
         "tables": result.rows,
+        "notes": result.notes,
         "seconds": result.seconds,
         "checkpoint": None if result.checkpoint is None else str(result.checkpoint),
         "settings": [list(row) for row in config.settings.explain()],
@@ -83,5 +84,7 @@ def summary_text(report: dict[str, Any], width: int = 100) -> str:
     head.add_row("seconds", f"{report['seconds']:.1f}")
     for name, digest in report["digests"].items():
         head.add_row(f"{name} digest", digest)
+    for note in report["notes"]:
+        head.add_row("note", note)
     console.print(head)
     return out.getvalue().rstrip()

@@ -72,6 +72,8 @@ class TrainResult:
         Wall time of this call.
     checkpoint : Path or None
         Manifest of the last checkpoint.
+    notes : list of str
+        What a reader of the numbers should know.
     """
 
     steps: int = 0
@@ -83,6 +85,7 @@ class TrainResult:
     rows: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     checkpoint: Path | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class Trainer:
@@ -144,7 +147,7 @@ class Trainer:
         if chosen is not None:
             self.directory = prepare_outputs(chosen, communicator, overwrite=overwrite, resume=resume)
         self._losses = LossDigest()
-        self._result = TrainResult()
+        self._result = TrainResult(notes=self._notes())
         self._saved_at = -1
         earlier: list[dict[str, Any]] = []
         if resume:
@@ -179,6 +182,21 @@ class Trainer:
         # Where evaluation differs, training does not.
         del said["configuration"]
         return {**{key: text for key, text in shared.items() if key not in _MAY_CHANGE}, **said}
+
+    def _notes(self) -> list[str]:
+        """What keeps an exact run from being the same for any number of ranks."""
+        owned, notes = self.engine.owned, []
+        if self.config.settings["sync.reduction"] == "exact" and owned.draws:
+            notes.append(
+                "rows are initialised or rounded at random, by each rank in the order in which its ids come: another "
+                "number of ranks gives other numbers"
+            )
+        if self.config.settings["sync.reduction"] == "exact" and owned.filter is not None:
+            notes.append(
+                "each rank has an admission filter of its own: where two ids collide in it, another number of ranks "
+                "may admit one of them at another step"
+            )
+        return notes
 
     @property
     def checkpoint_directory(self) -> Path | None:

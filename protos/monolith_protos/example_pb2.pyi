@@ -52,3 +52,23 @@ class Example(_message.Message):
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     features: Features
     def __init__(self, features: _Optional[_Union[Features, _Mapping[str, object]]] = ...) -> None: ...
+
+class FeatureEntry(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: Feature
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Feature, _Mapping[str, object]]] = ...) -> None: ...
+
+class FeatureEntries(_message.Message):
+    __slots__ = ("feature",)
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    feature: _containers.RepeatedCompositeFieldContainer[FeatureEntry]
+    def __init__(self, feature: _Optional[_Iterable[_Union[FeatureEntry, _Mapping[str, object]]]] = ...) -> None: ...
+
+class ExampleEntries(_message.Message):
+    __slots__ = ("features",)
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    features: FeatureEntries
+    def __init__(self, features: _Optional[_Union[FeatureEntries, _Mapping[str, object]]] = ...) -> None: ...

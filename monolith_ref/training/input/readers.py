@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, cast
 
 from google.protobuf.message import DecodeError
-from monolith_protos.example_pb2 import Example
+from monolith_protos.example_pb2 import ExampleEntries
 
 from monolith_ref.checkpoint.container import RecordFile
 from monolith_ref.errors import ConfigError, EnvironmentMissing, FormatError
@@ -189,7 +189,7 @@ def _read_examples(path: Path, plain: Path, table: Table) -> None:
     """Records of ``plain``, called ``path`` in errors."""
     columns: list[list[Cell]] = [[] for _ in table.names]
     seen: set[str] = set()
-    example = Example()
+    example = ExampleEntries()
     record = 0
     for batch in RecordFile(plain).batches():
         for k in range(len(batch)):
@@ -197,7 +197,12 @@ def _read_examples(path: Path, plain: Path, table: Table) -> None:
                 example.ParseFromString(batch.payload(k))
             except DecodeError:
                 raise FormatError("not a tf.Example", path=str(path), record=record) from None
-            features = example.features.feature
+            entries = example.features.feature
+            features = {entry.key: entry.value for entry in entries}
+            if len(features) < len(entries):
+                names = [entry.key for entry in entries]
+                twice = next(name for name in names if names.count(name) > 1)
+                raise FormatError(f"the example has feature {twice!r} twice", path=str(path), record=record)
             seen.update(features)
             for name, cells in zip(table.names, columns, strict=True):
                 cells.append(_example_cell(features[name], path, record, name) if name in features else None)

@@ -40,8 +40,6 @@ class Document:
     ----------
     name : str
         The file's path as errors say it.
-    folder : Path
-        Relative paths in the file start from here... where the process runs: nothing is rewritten.
     data : dict
     """
 

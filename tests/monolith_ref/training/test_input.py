@@ -246,6 +246,9 @@ def test_rows_of_all_files_come_one_after_the_other(write: Write) -> None:
 HEADER = "user,rating,genres\n"
 
 
+_ONE = Example(features={"feature": {"user": {"int64_list": {"value": [1]}}}}).SerializeToString()
+TWICE = b"\x0a" + bytes([2 * (len(_ONE) - 2)]) + 2 * _ONE[2:]
+
 MALFORMED: list[tuple[str, str | bytes, str, int | None]] = [
         ("a.csv", "", "empty", None),
         ("a.csv", HEADER + "1,2,a\n1,2\n", "line 3 has 2 cells, the header 3", 1),
@@ -269,6 +272,7 @@ MALFORMED: list[tuple[str, str | bytes, str, int | None]] = [
         ("a.jsonl", '{"user": 1, "rating": [4, 5], "genres": "a"}\n', "expected a number", 0),
         ("a.jsonl", '{"user": "\\ud800", "rating": 4, "genres": "a"}\n', "column 'user'.*UTF-8", 0),
         ("a.tfrecord", frame(b"\xff\xff"), "not a tf.Example", 0),
+        ("a.tfrecord", frame(TWICE), "has feature 'user' twice", 0),
         ("a.tfrecord.gz", b"no gzip", "gzip", None),
         ("a.tfrecord.gz", gzip.compress(frame(b"\xff\xff")), "not a tf.Example", 0),
         ("a.tfrecord.gz", gzip.compress(frame(b"\xff\xff")[:-2]), "a.tfrecord.gz", None),

@@ -113,4 +113,4 @@ def test_movielens_is_learned(tmp_path: Path, capfd: pytest.CaptureFixture[str])
 def test_movielens_begins_with_the_known_digest(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     report = movielens(tmp_path, capfd, "--steps", "50", "--set", "evaluation.every_steps=1000")
     assert report["digests"]["data"] == "feb131897d0952aeb46aff553b3b2e7f3e529a5742202e9309f6a5c4ebf7d121"
-    assert report["digests"]["state"] == "45594a5509b8c4e7b2e3c85732179be4d449f934afbd838527dfbf317bc1bd6a"
+    assert report["digests"]["state"] == "2cda5d0e94373fae6609fc7ea7223bf6b809d01b446af8745c324840ce515115"

@@ -140,6 +140,8 @@ def test_random_initial_values_are_drawn_from_one_stream_of_the_rank(tmp_path: P
     assert result.checkpoint is not None
     drawn = json.loads(result.checkpoint.read_text())["random"][0]["initializer_draws"]
     assert drawn == 4 * sum(result.rows.values())
+    assert len(result.notes) == 1
+    assert "at random" in result.notes[0]
 
 
 def test_rows_expire_by_the_time_of_their_slot(tmp_path: Path) -> None:
