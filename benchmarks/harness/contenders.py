@@ -1,0 +1,140 @@
+"""Who takes part, and the processes that do the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["CONTENDERS", "Contender", "Ended", "Process", "Worker", "environments"]
+
+WORKERS = Path(__file__).parent / "workers"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Attributes: ``name``; ``script`` of its worker; ``home``: this environment, or the one of peers or of tfra."""
+
+    name: str
+    script: str
+    home: str = "own"
+
+
+CONTENDERS = {
+    contender.name: contender
+    for contender in (
+        Contender("engine", "engine_worker.py"),
+        Contender("limit", "limit_worker.py"),
+        Contender("numpy", "numpy_worker.py"),
+        Contender("torch", "torch_worker.py", "peers"),
+        Contender("fbgemm", "fbgemm_worker.py", "peers"),
+        Contender("tensorflow", "tensorflow_worker.py", "peers"),
+        Contender("tensorflow-hash", "tensorflow_worker.py", "peers"),
+        Contender("tfra", "tfra_worker.py", "tfra"),
+    )
+}
+
+
+class Ended(Exception):
+    """A worker that cannot be started, or is gone; the text says why."""
+
+
+class Worker(Protocol):
+    """What a run asks of a contender's process."""
+
+    about: dict[str, Any]
+
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Send one command, wait for the answer; Ended where none comes."""
+        ...
+
+    def stop(self) -> None:
+        """End the process."""
+        ...
+
+
+def environments(peers: Path | None, tfra: Path | None) -> dict[str, Path | None]:
+    """Interpreter by home; None where there is none."""
+    found: dict[str, Path | None] = {"own": Path(sys.executable)}
+    for name, folder in (("peers", peers), ("tfra", tfra)):
+        python = folder / "bin" / "python" if folder is not None else None
+        found[name] = python if python is not None and python.exists() else None
+    return found
+
+
+@dataclass
+class Process:
+    """A worker in a process of its own, with a number of threads.
+
+    Attributes
+    ----------
+    about : dict
+        What it said of itself first: ``version``.
+    """
+
+    contender: Contender
+    python: Path
+    threads: int
+    log: Path
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = {
+            "BENCH_CONTENDER": self.contender.name,
+            "OMP_NUM_THREADS": str(self.threads),
+            "MKL_NUM_THREADS": str(self.threads),
+            "OPENBLAS_NUM_THREADS": str(self.threads),
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        with open(self.log, "a") as errors:
+            self._process = subprocess.Popen(
+                [str(self.python), str(WORKERS / self.contender.script)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **settings},
+            )
+        try:
+            self.about = self._answer()
+        except Ended:
+            raise Ended(_reason(self.log)) from None
+
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Send one command, wait for the answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Ended(_reason(self.log)) from None
+        return self._answer()
+
+    def stop(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(10)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            # Some libraries print when they are loaded, before the worker can send that elsewhere.
+            if line.startswith("{"):
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        raise Ended(f"its process ended ({self._process.wait()}): {_reason(self.log)}")
+
+
+def _reason(log: Path) -> str:
+    """The last line that a process wrote to its log."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it said nothing"

@@ -1,0 +1,61 @@
+"""Contenders taking turns: every round runs every form of every contender once, in an order that rotates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.harness.contenders import Ended, Worker
+from benchmarks.harness.floors import Outcome
+
+__all__ = ["order_of_round", "take_turns"]
+
+
+def order_of_round(entries: Sequence[tuple[str, str]], number: int) -> list[tuple[str, str]]:
+    """The (contender, form) pairs of a round: nobody is always first, or always behind the same one."""
+    count = len(entries)
+    if not count:
+        return []
+    rotated = [entries[(number + k) % count] for k in range(count)]
+    return rotated if number % 2 == 0 else rotated[::-1]
+
+
+def take_turns(
+    workers: Mapping[str, Worker],
+    job: Mapping[str, Any],
+    rounds: int,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, Outcome]:
+    """Open a job at every worker, run ``rounds`` rounds, close it. A worker that fails has a reason and no seconds."""
+    outcomes: dict[str, Outcome] = {}
+    entries: list[tuple[str, str]] = []
+    for name, worker in workers.items():
+        tell(f"{job['job']}: preparing {name}")
+        outcome = outcomes[name] = Outcome()
+        answer = _ask(worker, {"open": dict(job)})
+        outcome.reason = answer.get("skip") or answer.get("error") or ""
+        outcome.facts = answer.get("facts", {})
+        for form in answer.get("forms", ()):
+            outcome.seconds[form] = []
+            entries.append((name, form))
+    for number in range(rounds):
+        tell(f"{job['job']}: round {number + 1} of {rounds}")
+        for name, form in order_of_round(entries, number):
+            outcome = outcomes[name]
+            if outcome.reason:
+                continue
+            answer = _ask(workers[name], {"run": form})
+            if "seconds" in answer:
+                outcome.seconds[form].append(float(answer["seconds"]))
+            else:
+                outcome.reason, outcome.seconds = answer.get("error", "no answer"), {}
+    for worker in workers.values():
+        _ask(worker, {"close": True})
+    return outcomes
+
+
+def _ask(worker: Worker, command: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return worker.ask(command)
+    except Ended as why:
+        return {"error": str(why)}
