@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -102,6 +103,7 @@ class Process:
         try:
             self.about = self._answer()
         except Ended:
+            self.stop()
             raise Ended(_reason(self.log)) from None
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -116,13 +118,15 @@ class Process:
 
     def stop(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        try:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
+        try:
             self._process.wait(10)
-        except (OSError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process.stdout.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
