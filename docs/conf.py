@@ -29,6 +29,7 @@ root_doc = "index"
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
+smartquotes = False  # --json is no dash
 suppress_warnings = ["ref.python"]  # Two public classes may have attributes of one name.
 
 # References. Types of other projects have no page here, and nothing is fetched to find one.
@@ -43,7 +44,7 @@ nitpick_ignore_regex = [
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
@@ -76,7 +77,7 @@ html_theme_options = {
 def keep_first_line(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Keep napoleon from taking what stands before a colon in a property's first line for a type."""
     if what in ("property", "attribute", "data"):
-        lines.insert(0, "")
+        lines.insert(0, "\\ ")  # invisible
 
 
 def setup(app: Any) -> None:
