@@ -3,9 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 RANKS  ?= 2
+# Peers of the benchmark live in environments of their own; Recommenders-Addons needs an older TensorFlow.
+PEERS  ?= .venv-peers
+TFRA   ?= .venv-tfra
+TORCH      ?= torch==2.13.0
+FBGEMM     ?= fbgemm-gpu-cpu==1.8.0
+TENSORFLOW ?= tensorflow-cpu==2.21.*
+ADDONS     ?= tensorflow-recommenders-addons==0.8.1 tensorflow-cpu==2.16.2 tf-keras==2.16.0
 JOBS   ?= 2
 
-.PHONY: run test lint format docs ptx protos mutants fuzz bench movielens warmup test-gpu wheel sbom lowest clean help
+.PHONY: run test lint format docs ptx protos mutants fuzz bench bench-quick bench-peers movielens warmup test-gpu wheel sbom lowest clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -66,11 +73,29 @@ mutants: $(VENV)/.dev ## one-token mutants of every rule: each must be killed
 fuzz: $(VENV)/.dev ## damage files at random, FUZZ_CASES times (10000)
 	FUZZ_CASES=$${FUZZ_CASES:-10000} $(BIN)/python -m pytest -q --timeout 3000 tests/monolith_ref/checkpoint/test_fuzz.py
 
-bench: $(VENV)/.dev ## ratios against memory limits and NumPy, interleaved
+bench: $(VENV)/.bench ## engine and peers in turns: every size, width, thread; plots in benchmarks/results
+	$(BIN)/python -m benchmarks.harness --peers $(PEERS) --tfra $(TFRA)
 	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/model_dump.py
+
+bench-quick: $(VENV)/.bench ## the floors alone: exit 1 where one is missed, 3 without torch or fbgemm
+	$(BIN)/python -m benchmarks.harness --quick --peers $(PEERS) --tfra $(TFRA)
+
+bench-peers: ## environments of the peers: torch, fbgemm, TensorFlow; Recommenders-Addons in its own
+	$(PYTHON) -m venv $(PEERS)
+	-$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check 'numpy>=2.0' $(TORCH)
+	-$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(FBGEMM)
+	-$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(TENSORFLOW)
+	$(PYTHON) -m venv $(TFRA)
+	-$(TFRA)/bin/python -m pip install --quiet --disable-pip-version-check $(ADDONS)
+	@touch $(PEERS)/.made
+
+$(PEERS)/.made:
+	$(MAKE) bench-peers
+
+$(VENV)/.bench: $(VENV)/.dev $(PEERS)/.made
+	@touch $@
 
 movielens: $(VENV)/.run ## fetch MovieLens-100K into data/ml-100k.tsv
 	$(BIN)/python -m monolith_ref.training.movielens
@@ -86,4 +111,4 @@ lowest: $(VENV)/.dev ## the oldest versions of dependencies that are allowed
 	$(BIN)/python -m release.lowest
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TFRA) dist build runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
