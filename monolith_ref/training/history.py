@@ -12,7 +12,10 @@ from typing import Any
 from monolith_ref.training.engine import Engine
 from monolith_ref.training.observer import StepResult
 
-__all__ = ["History", "Window"]
+__all__ = ["MOST_WINDOWS", "History", "Window"]
+
+MOST_WINDOWS = 512
+"""Above it neighbours are joined: what a long run keeps, and writes into checkpoints, stays small."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,34 @@ class Window:
         return asdict(self)
 
 
+def joined(one: Window, other: Window) -> Window:
+    """Two windows, the second right after the first, as one."""
+    steps = one.steps + other.steps
+
+    def mean(key: str) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for window in (one, other):
+            _add(sums, {name: value * window.steps / steps for name, value in getattr(window, key).items()})
+        return sums
+
+    # After a resumption there may be another number of ranks.
+    same = len(one.received) == len(other.received)
+    received = [a + b for a, b in zip(one.received, other.received, strict=True)] if same else other.received
+    return Window(
+        other.step,
+        steps,
+        (one.loss * one.steps + other.loss * other.steps) / steps,
+        one.rows + other.rows,
+        one.ids + other.ids,
+        one.seconds + other.seconds,
+        mean("phases"),
+        mean("sent"),
+        other.owned,
+        received,
+        other.memory,
+    )
+
+
 @dataclass
 class _Sum:
     steps: int = 0
@@ -76,7 +107,7 @@ def _add(sums: dict[str, float], more: Mapping[str, float]) -> None:
 
 
 class History:
-    """Collects steps; every ``every`` of them become a :class:`Window`.
+    """Collects steps; every ``every`` of them become a :class:`Window`, at most :data:`MOST_WINDOWS` in all.
 
     Attributes
     ----------
@@ -140,6 +171,9 @@ class History:
             [one["received"] for one in every],
             [one["memory"] for one in every],
         )
+        if len(self.windows) == MOST_WINDOWS:
+            pairs = zip(self.windows[::2], self.windows[1::2], strict=True)
+            self.windows[:] = [joined(*pair) for pair in pairs]
         self.windows.append(window)
         self._sum = _Sum()
         self._since = perf_counter()

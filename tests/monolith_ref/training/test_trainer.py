@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from monolith_ref.errors import CheckpointError, ConfigError, FormatError
+from monolith_ref.training import history
 from monolith_ref.training.callbacks import Callback
 from monolith_ref.training.metrics import Evaluation
 from monolith_ref.training.trainer import Trainer, TrainResult
@@ -252,3 +253,12 @@ def test_data_that_does_not_fit_is_refused_before_any_step(
         return
     with pytest.raises(error, match=message):
         Trainer(small_config(tmp_path, **changes))
+
+
+def test_long_runs_keep_few_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = fit(tmp_path, report_every=1).windows
+    monkeypatch.setattr(history, "MOST_WINDOWS", 4)
+    few = fit(tmp_path, report_every=1).windows
+    assert [(window.step, window.steps) for window in few] == [(4, 4), (6, 2), (7, 1), (8, 1)]
+    assert sum(window.ids for window in few) == sum(window.ids for window in every)
+    assert few[0].loss == pytest.approx(sum(window.loss for window in every[:4]) / 4)
