@@ -19,7 +19,9 @@ __all__ = [
     "WORDS",
     "erase",
     "find",
+    "greatest_row",
     "list_absent",
+    "list_by_row",
     "move_all",
     "number",
     "place",
@@ -271,3 +273,24 @@ def erase(keys: I8, rows: I4, counts: I4, ids: I8, out: I4) -> int:
                     hole = probe
                     break
     return erased
+
+
+@kernel
+def greatest_row(rows: I4) -> int:
+    """The greatest row number in an index, -1 where it is empty."""
+    greatest = np.int64(-1)
+    for bucket in range(len(rows) // (2 * WORDS)):
+        for j in range(SLOTS):
+            greatest = max(greatest, np.int64(at(rows, bucket * 2 * WORDS + FIRST_ROW + j)))
+    return int(greatest)
+
+
+@kernel
+def list_by_row(keys: I8, rows: I4, ids: I8, present: Any) -> None:
+    """Ids by row number: ``ids[row]``, and 1 in ``present`` (uint8, zeros) where there is one."""
+    for bucket in range(len(keys) // WORDS):
+        for j in range(SLOTS):
+            row = at(rows, bucket * 2 * WORDS + FIRST_ROW + j)
+            if row >= 0:
+                put(ids, row, at(keys, bucket * WORDS + j))
+                put(present, row, np.uint8(1))

@@ -231,14 +231,14 @@ def erase(index: Index, ids: I8, out_rows: I4) -> int:
 
 def items(index: Index) -> tuple[I8, I4]:
     """All ids and their row numbers, ascending by row number: (int64[size], int32[size]), new arrays."""
-    keys, rows = index.keys, index.rows
-    used = rows >= 0
-    keys, rows = keys[used], rows[used]
-    # Row numbers are distinct: one pass puts them in order.
-    places = np.full(int(rows.max(initial=-1)) + 1, -1, np.int64)
-    places[rows] = np.arange(len(rows))
-    places = places[places >= 0]
-    return keys[places], rows[places]
+    # Row numbers are distinct: one pass puts ids in order.
+    count = int(_index.greatest_row(index.row_words)) + 1
+    ids, present = np.empty(count, np.int64), np.zeros(count, np.uint8)
+    _index.list_by_row(index.key_words, index.row_words, ids, present)
+    if index.size == count:
+        return ids, np.arange(count, dtype=np.int32)
+    rows = np.flatnonzero(present).astype(np.int32)
+    return ids[rows], rows
 
 
 def gather(
