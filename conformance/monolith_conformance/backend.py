@@ -52,6 +52,8 @@ class Backend(ABC):
     name: str = "backend"
     spans_ranks: ClassVar[bool] = False
     """Whether :meth:`over_ranks` gives a backend whose reductions run on real ranks."""
+    exchanges: int = 0
+    """Steps that went from rank to rank so far."""
 
     def over_ranks(self, communicator: Communicator) -> Backend:
         """This implementation on all ranks of a communicator, each holding a part: asked the same on every rank."""

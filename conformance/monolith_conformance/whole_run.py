@@ -113,9 +113,11 @@ def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], Non
             progress=told,
         )
 
-    summary = run(backend, mine)
+    summary, exchanges = run(backend, mine), 0
     if together:
-        joined = run(backend.over_ranks(ranks), together)
+        spanning = backend.over_ranks(ranks)
+        joined = run(spanning, together)
+        exchanges = spanning.exchanges
         summary.outcomes = {**joined.outcomes, **summary.outcomes}
         summary.problems += joined.problems
         summary.seconds += joined.seconds
@@ -123,7 +125,9 @@ def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], Non
     summary = gather(ranks, summary, chosen)
     summary.environment = environment_versions()
     if ranks.size > 1:
-        summary.environment["ranks"] = f"{ranks.size}, {len(together)} cases on all of them together"
+        shared = f"{len(together)} cases on all of them together, {exchanges} steps from rank to rank"
+        summary.environment["ranks"] = f"{ranks.size}: {shared}"
+        summary.notes.append(f"{ranks.size} ranks: {shared}, the other cases dealt")
     summary.problems += [f"after the run: {problem}" for problem in environment_problems()]
     return summary
 
@@ -132,7 +136,9 @@ def _together(backend: Backend, cases: Sequence[Case], ranks: Communicator) -> t
     """(cases for all ranks at once, cases to be dealt)."""
     if ranks.size == 1 or not backend.spans_ranks:
         return [], list(cases)
-    return [case for case in cases if case.level == "sync"], [case for case in cases if case.level != "sync"]
+    joint = [case for case in cases if case.level == "sync" and not case.generated]
+    ids = {case.id for case in joint}
+    return joint, [case for case in cases if case.id not in ids]
 
 
 def _explain(request: RunRequest, backend: Backend, summary: RunSummary, quirks: Quirks) -> None:

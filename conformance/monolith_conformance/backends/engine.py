@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
@@ -20,6 +20,10 @@ from monolith_conformance.entries import row_of
 from monolith_conformance.oracle.table import Row
 from monolith_ref.errors import ArgumentError, ConfigError, EnvironmentMissing
 from monolith_ref.quirks import Quirks
+
+if TYPE_CHECKING:
+    from monolith_conformance.backend import Backend
+    from monolith_ref.sync.communicator import Communicator
 
 __all__ = ["CpuBackend", "CudaBackend"]
 
@@ -114,6 +118,12 @@ class CpuBackend(DumpBackend):
     name = "engine-cpu"
     target_name = "cpu"
     file_ops = (*FileBackend.file_ops, "job.write", "delta.write", "job.read")
+    spans_ranks = True
+
+    def over_ranks(self, communicator: Communicator) -> Backend:
+        from monolith_conformance.backends.engine_ranks import RankedBackend
+
+        return RankedBackend(communicator)
 
     def start(self, profile: str, quirks: Quirks) -> None:
         from monolith_kernels.target import target
@@ -248,6 +258,7 @@ class CudaBackend(CpuBackend):
 
     name = "engine-cuda"
     target_name = "cuda"
+    spans_ranks = False
 
     def start(self, profile: str, quirks: Quirks) -> None:
         from numba import cuda

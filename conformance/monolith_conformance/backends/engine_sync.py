@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from monolith_conformance.backends.sync_requests import Part, SyncStep
 from monolith_ref.sync.communicator import Traffic
 
-__all__ = ["InProcessCommunicator", "Meeting", "play_step"]
+__all__ = ["InProcessCommunicator", "Meeting", "play_part", "play_step"]
 
 NAME = "t"
 PATIENCE = 60.0
@@ -128,23 +128,35 @@ class _Rows:
 
 def play_step(table: Any, target: Any, step: SyncStep) -> None:
     """One step of all ranks on an engine table (``monolith_ref.table.core.Table``)."""
-    from monolith_ref.features.combiners import ReduceSum
-
     table.check_update(step.rates, step.global_step, step.time)
-    meeting = Meeting(len(step.parts))
-    plan = SimpleNamespace(
-        name=NAME, features=(NAME,), slots=(None,), slot_names=(NAME,), combiners=(ReduceSum(),), dim=table.dim
-    )
-    rows = _Rows(table, step.time)
-    _all_ranks(meeting, lambda rank: _one_rank(meeting, rank, plan, rows, target, step))
+    meeting, rows = Meeting(len(step.parts)), _Rows(table, step.time)
+
+    def one(rank: int) -> None:
+        communicator = InProcessCommunicator(meeting, rank)
+        embeddings = _embeddings(rows, communicator, target, step)
+        for stage in ("lookup", "update"):
+            embeddings.wrap(stage, lambda old, at: _in_turn(communicator, lambda: old(at)))
+        _take_part(embeddings, target, step, rank)
+
+    _all_ranks(meeting, one)
 
 
-def _one_rank(meeting: Meeting, rank: int, plan: Any, rows: _Rows, target: Any, step: SyncStep) -> None:
-    from monolith_ref.features.ragged import Ragged
+def play_part(table: Any, target: Any, step: SyncStep, communicator: Any) -> Any:
+    """This rank's part of a step on real ranks, on its own table; the ids that it updated as their owner."""
+    table.check_update(step.rates, step.global_step, step.time)
+    embeddings = _embeddings(_Rows(table, step.time), communicator, target, step)
+    _take_part(embeddings, target, step, communicator.rank)
+    return embeddings.updated()[NAME]
+
+
+def _embeddings(rows: _Rows, communicator: Any, target: Any, step: SyncStep) -> Any:
+    from monolith_ref.features.combiners import ReduceSum
     from monolith_ref.sync.embeddings import ShardedEmbeddings
 
-    communicator = InProcessCommunicator(meeting, rank)
-    embeddings = ShardedEmbeddings(
+    plan = SimpleNamespace(
+        name=NAME, features=(NAME,), slots=(None,), slot_names=(NAME,), combiners=(ReduceSum(),), dim=rows.dim
+    )
+    return ShardedEmbeddings(
         [plan],
         {NAME: rows},
         communicator,
@@ -152,8 +164,11 @@ def _one_rank(meeting: Meeting, rank: int, plan: Any, rows: _Rows, target: Any, 
         reduction=step.reduction,  # type: ignore[arg-type]
         grad_wire="f16" if step.half else "f32",
     )
-    for stage in ("lookup", "update"):
-        embeddings.wrap(stage, lambda old, at: _in_turn(communicator, lambda: old(at)))
+
+
+def _take_part(embeddings: Any, target: Any, step: SyncStep, rank: int) -> None:
+    from monolith_ref.features.ragged import Ragged
+
     ids, gradients = _padded(step.parts[rank])
     embeddings.forward({NAME: Ragged(ids, np.arange(len(ids) + 1, dtype=np.int64))}, len(ids))
     embeddings.backward(target.asarray(gradients))

@@ -60,12 +60,12 @@ def judge_mutant(mutant: Mutant, cases: Iterable[Case]) -> Verdict:
         quirks = Quirks.parse(mutant.quirks)
         summary = run_cases(backend, [case], profile=mutant.profile, quirks=quirks, full=case.full)
         outcome = summary.outcomes.get(case.id)
-        if outcome is None or outcome.status == "fault":
+        seconds = time.perf_counter() - began
+        if outcome is not None and outcome.status == "failed" and outcome.mismatch is not None:
+            return Verdict(mutant, case.id, str(outcome.mismatch), number, seconds)
+        if outcome is None or outcome.status in ("failed", "fault"):
             note = "; ".join(summary.problems) if outcome is None else outcome.message
-            return Verdict(mutant, "", "", number, time.perf_counter() - began, note)
-        if outcome.status == "failed":
-            note = str(outcome.mismatch or outcome.message)
-            return Verdict(mutant, case.id, note, number, time.perf_counter() - began)
+            return Verdict(mutant, "", "", number, seconds, note)
     return Verdict(mutant, "", "", len(chosen), time.perf_counter() - began)
 
 
