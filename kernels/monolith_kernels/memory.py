@@ -6,6 +6,7 @@ of the rows stays valid. Where reserving is refused (strict overcommit, a limit)
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Any
 
@@ -19,8 +20,11 @@ ALIGNMENT = 64
 
 _NO_RESERVE = 0x4000
 _RESERVED_BYTES = 1 << 38
-_HUGE_FROM = 8 << 20
+_HUGE_FROM = 4 << 20
 """Bytes of usable rows from which on huge pages are asked for: fewer take no more memory than they fill."""
+_HUGE = 2 << 20
+_COLLAPSE = 25
+"""``MADV_COLLAPSE`` of Linux 6.1: put what was touched before into huge pages now."""
 
 
 def aligned_empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -93,13 +97,16 @@ class RowStorage:
         """Make at least ``count`` rows usable; existing rows keep their content, and their place unless ``moves``."""
         if count <= self.capacity:
             return
-        wanted = max(count, self.capacity * 2, 1024)
+        wanted, used = max(count, self.capacity * 2, 1024), self.rows.nbytes
         if self._whole is not None:
             if count > len(self._whole):
                 raise MemoryError(f"{count} rows of {self.width} {self.dtype} do not fit the reserved space")
             self.rows = self._view(min(wanted, len(self._whole)))
             if self._space is not None and self.rows.nbytes >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
                 self._space.madvise(mmap.MADV_HUGEPAGE)
+                if used >= _HUGE:
+                    with contextlib.suppress(OSError):  # older systems do it by and by
+                        self._space.madvise(_COLLAPSE, 0, used // _HUGE * _HUGE)
                 self._space = None
             return
         grown = self._view(wanted)

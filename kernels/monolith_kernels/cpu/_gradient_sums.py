@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from monolith_kernels.arrays import F4, F8, I4, I8
+from monolith_kernels.cpu._vectors import LANES, move_lanes
 from monolith_kernels.jit import kernel
 from monolith_kernels.prim import at, put
 from monolith_kernels.superaccumulator import add_term
@@ -29,37 +30,40 @@ def gradient_sums(
 ) -> int:
     """Occurrence order from +0.0: the first occurrence of a slot stores 0 + g, later ones add."""
     scaled = len(scale) > 0
-    run = -(-dim // 8) * 8
+    run = -(-dim // LANES) * LANES
     term = np.zeros(run, np.float32)
     safe = len(out) - run
+    slots = len(targets)
     for i in range(len(splits) - 1):
         source = i * stride + column
+        factor = scale[i] if scaled else np.float32(1.0)
+        # +0.0 before anything else: the first term of a sum is stored as it is here, and no later sum can tell -0.0.
         if scaled:
             for c in range(dim):
-                put(term, c, at(grad, source + c) * scale[i])
+                put(term, c, np.float32(0.0) + at(grad, source + c) * factor)
         else:
             for c in range(dim):
-                put(term, c, at(grad, source + c))
+                put(term, c, np.float32(0.0) + at(grad, source + c))
         for j in range(splits[i], splits[i + 1]):
-            slot: Any = np.int64(positions[j])
-            target = targets[slot]
+            slot: Any = np.int64(at(positions, j))
+            target = at(targets, slot)
             if slot < first_new:
                 for c in range(dim):
                     put(out, target + c, at(out, target + c) + at(term, c))
             else:
                 first_new = slot + 1
-                follows = target <= safe and first_new < len(targets) and targets[first_new] == target + dim
+                follows = target <= safe and first_new < slots and at(targets, first_new) == target + dim
                 if follows and run - dim > 1:
                     # More than one float: the next slot's vector may be shorter, and another owner's behind it.
                     after = first_new + 1
-                    follows = run <= 2 * dim and after < len(targets) and targets[after] == target + 2 * dim
+                    follows = run <= 2 * dim and after < slots and at(targets, after) == target + 2 * dim
                 if follows:
                     # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
-                    for c in range(run):
-                        put(out, target + c, np.float32(0.0) + at(term, c))
+                    for c in range(0, run, LANES):
+                        move_lanes(out, target + c, term, c)
                 else:
                     for c in range(dim):
-                        put(out, target + c, np.float32(0.0) + at(term, c))
+                        put(out, target + c, at(term, c))
     return first_new
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monolith_kernels.arrays import F4, I4
+from monolith_kernels.cpu._vectors import LANES, move_lanes_if
 from monolith_kernels.fetch import prefetch_near, prefetch_read
 from monolith_kernels.jit import kernel
 from monolith_kernels.prim import at, put
@@ -35,17 +36,27 @@ def gather_rows(
     The line behind the floats is fetched too: of a pair of lines the second one is free, and updates will want it.
     """
     behind = min(dim + _LINE, width - column)
+    run = -(-dim // LANES) * LANES
+    # Whole vectors may run on into the place of the next row, which is written later, and into the pads of their own.
+    vectors = column + run <= min(width, len(flat)) and (stride == dim or run == dim) and run <= 2 * dim
     for i in range(lo, hi):
         ahead = np.int64(at(row_numbers, min(i + _AHEAD, hi - 1))) * width + column
-        prefetch_read(flat, ahead)
         near = np.int64(at(row_numbers, min(i + _NEAR, hi - 1))) * width + column
-        for line in range(_LINE, behind, _LINE):
+        prefetch_read(flat, ahead)
+        if behind > _LINE:
+            prefetch_read(flat, ahead + _LINE)
+            prefetch_near(flat, near + _LINE)
+        for line in range(2 * _LINE, behind, _LINE):
             prefetch_read(flat, ahead + line)
             prefetch_near(flat, near + line)
-        row = np.int64(at(row_numbers, i))
+        row = at(row_numbers, i)
+        keep = ~(row >> 31)
         target = offset + i * stride
-        if row >= 0:
-            source = row * width + column
+        source = np.int64(row & keep) * width + column
+        if vectors and (i + 1 < hi or run == dim):
+            for c in range(0, run, LANES):
+                move_lanes_if(out, target + c, flat, source + c, keep)
+        elif row >= 0:
             for c in range(dim):
                 put(out, target + c, at(flat, source + c))
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from monolith_kernels.arrays import F4, I4, I8
-from monolith_kernels.fetch import prefetch_read
+from monolith_kernels.cpu._vectors import LANES, add_lanes, clear_lanes
+from monolith_kernels.fetch import prefetch_near, prefetch_read
 from monolith_kernels.jit import kernel
 from monolith_kernels.prim import at, madd, put
 
@@ -33,25 +34,28 @@ def sum_of_vectors(
     flat: F4, offsets: I8, positions: I4, splits: I8, dim: int, out: F4, stride: int, column: int, lo: int, hi: int
 ) -> None:
     """Ordered sums from +0.0; a vector at offset -1 adds nothing."""
-    last = splits[hi]
-    run = -(-dim // 8) * 8
+    last = splits[hi] - 1
+    run = -(-dim // LANES) * LANES
+    safe = len(flat) - run
     total = np.empty(run, np.float32)
     for i in range(lo, hi):
-        for c in range(run):
-            put(total, c, np.float32(0.0))
+        for c in range(0, run, LANES):
+            clear_lanes(total, c)
         for j in range(splits[i], splits[i + 1]):
-            if j + _AHEAD < last:
-                ahead = offsets[positions[j + _AHEAD]]
-                prefetch_read(flat, ahead)
-                for line in range(_LINE, dim, _LINE):
-                    prefetch_read(flat, ahead + line)
-            source = offsets[positions[j]]
+            ahead = at(offsets, np.int64(at(positions, min(j + _AHEAD, last))))
+            prefetch_near(flat, ahead)
+            for line in range(_LINE, dim, _LINE):
+                prefetch_near(flat, ahead + line)
+            source = at(offsets, np.int64(at(positions, j)))
             if source < 0:
                 continue
             # Whole vectors run on into the next id's floats, which are added to pads.
-            width = run if source + run <= len(flat) else dim
-            for c in range(width):
-                put(total, c, at(total, c) + at(flat, source + c))
+            if source <= safe:
+                for c in range(0, run, LANES):
+                    add_lanes(total, c, flat, source + c)
+            else:
+                for c in range(dim):
+                    put(total, c, at(total, c) + at(flat, source + c))
         target = i * stride + column
         for c in range(dim):
             put(out, target + c, at(total, c))
