@@ -24,6 +24,7 @@ BUILT_IN = {
     "dump": "monolith_ref.cli.dump:dump_app",
     "doctor": "monolith_ref.cli.doctor:doctor",
     "plan": "monolith_ref.cli.plan:plan",
+    "warmup": "monolith_ref.cli.warmup:warmup",
 }
 """The engine's own commands: name → ``module:object`` (a function or a :class:`typer.Typer`)."""
 
