@@ -134,7 +134,7 @@ class Trainer:
         self.communicator = communicator
         per_rank = settings["training.batch_size_per_rank"]
         self.batch_size: int = per_rank * communicator.size if per_rank is not None else settings["training.batch_size"]
-        self.dataset: Dataset = open_dataset(config, self.batch_size)
+        self.dataset: Dataset = open_dataset(config, self.batch_size, communicator)
         limit = settings["training.steps"]
         whole = self.dataset.train.steps
         self.steps: int = whole if limit is None else min(limit, whole)

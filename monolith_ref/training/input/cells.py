@@ -46,6 +46,12 @@ class Table:
             self.columns[name].extend(cells)
         self.rows += rows
 
+    def part(self, low: int, high: int) -> Table:
+        """Rows ``low`` to ``high``, which know where they came from (cells are shared)."""
+        made = Table(self.names, files=[(path, first - low) for path, first in self.files], rows=high - low)
+        made.columns = {name: cells[low:high] for name, cells in self.columns.items()}
+        return made
+
     def fault(self, row: int, column: str, message: str) -> FormatError:
         """The error of a cell: file, record and column are named."""
         number = bisect.bisect_right([first for _, first in self.files], row) - 1

@@ -292,9 +292,11 @@ def _reader(path: Path, form: str | None) -> Callable[[Path, Table], None]:
     return FORMATS[found]
 
 
-def read_files(paths: Sequence[str | Path], columns: Sequence[str], form: str | None = None) -> Table:
+def read_files(
+    paths: Sequence[str | Path], columns: Sequence[str], form: str | None = None, *, empty: bool = False
+) -> Table:
     """The wanted columns of all files, in the order given; ``form`` is a name of :data:`FORMATS`, or None: by the
-    ending of each name. ConfigError without files or rows."""
+    ending of each name. ConfigError without files or, unless they may be ``empty``, without rows."""
     if not paths:
         raise ConfigError("no input file was given")
     readers = [(Path(path), _reader(Path(path), form)) for path in paths]
@@ -302,6 +304,6 @@ def read_files(paths: Sequence[str | Path], columns: Sequence[str], form: str | 
     for path, reader in readers:
         table.begin_file(str(path))
         reader(path, table)
-    if not table.rows:
+    if not table.rows and not empty:
         raise ConfigError(f"{', '.join(str(path) for path in paths)}: there are no rows")
     return table

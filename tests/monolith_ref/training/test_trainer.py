@@ -262,3 +262,28 @@ def test_long_runs_keep_few_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [(window.step, window.steps) for window in few] == [(4, 4), (6, 2), (7, 1), (8, 1)]
     assert sum(window.ids for window in few) == sum(window.ids for window in every)
     assert few[0].loss == pytest.approx(sum(window.loss for window in every[:4]) / 4)
+
+
+def test_ranks_share_the_reading(tmp_path: Path) -> None:
+    """Of one file every rank encodes some rows, of many files each reads some: the same data, and the same error."""
+    whole = fit(tmp_path).digests
+    assert fit(tmp_path, 3).digests == whole
+    header, *lines = (tmp_path / "log.tsv").read_text().splitlines()
+    for number, (low, high) in enumerate(((0, 0), (0, 40), (40, 41), (41, ROWS))):
+        (tmp_path / f"part-{number}.tsv").write_text("\n".join([header, *lines[low:high]]) + "\n")
+    many = {"input.files": f"{tmp_path}/part-*.tsv"}
+    assert fit(tmp_path, **many).digests == whole
+    assert fit(tmp_path, 3, **many).digests == whole
+    assert fit(tmp_path, 4, **many).digests == whole
+    bad = [line[:-1] + "7" if number == 60 else line for number, line in enumerate(lines)]
+    (tmp_path / "part-3.tsv").write_text("\n".join([header, *bad[41:]]) + "\n")
+    for ranks in (1, 3):
+        with pytest.raises(FormatError, match=r"part-3\.tsv, record 19: column 'click': the label 7"):
+            fit(tmp_path, ranks, **many)
+    (tmp_path / "log2.tsv").write_text("\n".join([header, *bad]) + "\n")
+    with pytest.raises(FormatError, match=r"log2\.tsv, record 60: column 'click'"):
+        fit(tmp_path, 3, **{"input.files": f"{tmp_path}/log2.tsv"})
+    (tmp_path / "none.tsv").write_text(header + "\n")
+    for ranks in (1, 2):
+        with pytest.raises(ConfigError, match="there are no rows"):
+            fit(tmp_path, ranks, **{"input.files": f"{tmp_path}/none.tsv"})
