@@ -48,6 +48,9 @@ class Crew:
             self.stop()
             self._threads = job.threads
         for name in job.contenders:
+            if name in self._running and not self._running[name].alive:
+                # It broke down in the job before; that job says so.
+                self._running.pop(name).stop()
             if name not in self._running and name not in self.absent:
                 self._start(name)
         return {name: self._running[name] for name in job.contenders if name in self._running}

@@ -106,6 +106,11 @@ class Process:
             self.stop()
             raise Ended(_reason(self.log)) from None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send one command, wait for the answer."""
         assert self._process.stdin is not None
@@ -118,7 +123,8 @@ class Process:
 
     def stop(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
