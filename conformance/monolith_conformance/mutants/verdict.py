@@ -55,7 +55,8 @@ def judge_mutant(mutant: Mutant, cases: Iterable[Case]) -> Verdict:
     """Run the cases that name a mutant, until one fails."""
     began = time.perf_counter()
     backend = MutantBackend(mutant)
-    chosen = select(cases, mutant.killed_by)
+    # Fixed cases tell most; generated and long ones only where none of those does.
+    chosen = sorted(select(cases, mutant.killed_by), key=lambda case: (case.full, case.generated))
     for number, case in enumerate(chosen, 1):
         quirks = Quirks.parse(mutant.quirks)
         summary = run_cases(backend, [case], profile=mutant.profile, quirks=quirks, full=case.full)
