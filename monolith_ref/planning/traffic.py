@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monolith_ref.planning.distinct import distinct_of_table
+from monolith_ref.planning.distinct import distinct_of_table, repeated
 from monolith_ref.planning.workload import Workload
 
 __all__ = ["Traffic", "minimum_bytes", "predict_traffic"]
 
 PAYLOAD = ("ids", "rows", "gradients", "dense", "dense sums")
-"""Exchanges that carry what training needs; all others only say how much comes."""
+"""Exchanges that carry what training needs; others say how much comes, or what ``exact`` needs beyond float32."""
 
 _ID, _FLOAT, _DOUBLE, _COUNT = 8, 4, 8, 8
 
@@ -41,7 +41,7 @@ class Traffic:
 
     @property
     def minimum(self) -> float:
-        """Bytes without those that only say how many others come."""
+        """Bytes of what training needs, all else aside."""
         return sum(self.sent.get(name, 0.0) for name in PAYLOAD)
 
 
@@ -54,17 +54,20 @@ def predict_traffic(workload: Workload, ranks: int) -> Traffic:
     """Expected bytes of one step on so many ranks."""
     pairs = ranks * (ranks - 1)
     away = (ranks - 1) / ranks
-    ids = floats = 0.0
+    ids = floats = wide = 0.0
     for table in workload.tables:
-        asked = sum(count * distinct_of_table(table, rows) for rows, count in workload.rows_of(ranks))
-        ids += asked
-        floats += asked * table.dim
+        for rows, count in workload.rows_of(ranks):
+            asked = count * distinct_of_table(table, rows)
+            ids += asked
+            floats += asked * table.dim
+            again = count * sum(repeated(feature, rows) for feature in table.features)
+            wide += again * (2 * _COUNT + _DOUBLE * table.dim)
     exact = workload.reduction == "exact"
     sent = {
         "id counts": float(pairs * len(workload.tables) * _COUNT),
         "ids": ids * away * _ID,
         "rows": floats * away * _FLOAT,
-        "gradients": floats * away * (_DOUBLE if exact else _wire(workload.grad_wire)),
+        "gradients": floats * away * _wire(workload.grad_wire),
     }
     elements = sum(workload.dense)
     variables = 1 if workload.fusion == "one" else len(workload.dense)
@@ -72,7 +75,8 @@ def predict_traffic(workload: Workload, ranks: int) -> Traffic:
     sent["dense sums"] = float((ranks - 1) * elements * _FLOAT)
     sent["loss"] = float(pairs * workload.outputs * (2 * _COUNT if exact else _FLOAT))
     if exact:
-        sent["slow counts"] = float(pairs * _COUNT)
+        sent["wide counts"] = float(pairs * 3 * _COUNT)
+        sent["wide sums"] = wide * away
         sent["dense slow counts"] = float(pairs * variables * _COUNT)
     sent["finite"] = float(pairs)
     return Traffic(ranks, ids, sent)

@@ -66,17 +66,13 @@ class DenseReducer:
 
     def reduce_exact(self, partials: Mapping[str, Partial], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Rounded sums float32, of these ``shapes``, from every rank's unrounded flat ones."""
-        communicator = self._communicator
-        reduced = {}
-        for name, partial in partials.items():
-            count = len(partial.values)
-            cuts = _cuts(count, communicator.size)
-            parts = self._exchange_partials(partial, cuts)
-            low, high = cuts[communicator.rank], cuts[communicator.rank + 1]
-            mine = np.empty(high - low, np.float32)
-            exact.finish(exact.combine(parts), mine)
-            reduced[name] = self._spread(mine, cuts, np.empty(count, np.float32)).reshape(shapes[name])
-        return reduced
+        counts = [len(partial.values) for partial in partials.values()]
+        ends = np.cumsum(counts)
+        if self._fused and len(counts) > 1:
+            sums = np.split(self._sum_exactly(_side_by_side(list(partials.values()), ends)), ends[:-1])
+        else:
+            sums = [self._sum_exactly(partial) for partial in partials.values()]
+        return {name: one.reshape(shapes[name]) for name, one in zip(partials, sums, strict=True)}
 
     def reduce_loss(self, total: np.float32, rows: int) -> np.float32:
         """(sum over ranks of total_r / rows_r) / size, in rank order; a rank without rows adds +0."""
@@ -88,11 +84,21 @@ class DenseReducer:
 
     def reduce_loss_exact(self, terms: Partial, global_rows: int) -> np.float32:
         """The real sum of all ranks' terms (one element), rounded once, divided by float32(global_rows)."""
-        parts = self._exchange_partials(terms, np.array([0, *[1] * self._communicator.size]))
-        total = np.zeros(1, np.float32)
-        if self._communicator.rank == 0:
-            exact.finish(exact.combine(parts), total)
-        total = self._communicator.allgather(total, "loss")[0]
+        mine = np.array([terms.values.view(np.int64)[0], len(terms.elements)])
+        each = self._communicator.allgather(mine, "loss")
+        slow = each[:, 1] != 0
+        limbs = (
+            self._communicator.allgatherv(terms.limbs, "loss slow elements")
+            if slow.any()
+            else [terms.limbs] * len(each)
+        )
+        nothing, first = np.empty(0, np.int64), np.zeros(1, np.int64)
+        parts = [
+            Partial(each[rank, :1].copy().view(np.float64), first if slow[rank] else nothing, limbs[rank])
+            for rank in range(len(each))
+        ]
+        total = np.empty(1, np.float32)
+        exact.finish(exact.combine(parts), total)
         return np.float32(total[0] / np.float32(global_rows))
 
     def _by_exchange(self, gradients: Mapping[str, NDArray[np.float32]], sums: Any) -> dict[str, NDArray[np.float32]]:
@@ -123,6 +129,15 @@ class DenseReducer:
         out = np.empty(mine, np.float32)
         kernels.rank_sum(parts, float(communicator.size), out)
         return self._spread(out, cuts, np.empty(gradient.size, np.float32))
+
+    def _sum_exactly(self, partial: Partial) -> NDArray[np.float32]:
+        """The real sums of all ranks, rounded once: each element by one rank, then spread."""
+        communicator = self._communicator
+        count = len(partial.values)
+        cuts = _cuts(count, communicator.size)
+        mine = np.empty(cuts[communicator.rank + 1] - cuts[communicator.rank], np.float32)
+        exact.finish(exact.combine(self._exchange_partials(partial, cuts)), mine)
+        return self._spread(mine, cuts, np.empty(count, np.float32))
 
     def _spread(
         self, mine: NDArray[np.float32], cuts: NDArray[np.int64], out: NDArray[np.float32]
@@ -167,6 +182,16 @@ class DenseReducer:
             Partial(values[rank], np.ascontiguousarray(part[:, 0]), np.ascontiguousarray(part[:, 1:]))
             for rank, part in enumerate(parts)
         ]
+
+
+def _side_by_side(partials: Sequence[Partial], ends: NDArray[np.int64]) -> Partial:
+    """Several partial sums as one; ``ends`` int64: where each one's elements end."""
+    begins = [0, *ends[:-1].tolist()]
+    return Partial(
+        np.concatenate([partial.values for partial in partials]),
+        np.concatenate([partial.elements + begin for partial, begin in zip(partials, begins, strict=True)]),
+        np.concatenate([partial.limbs for partial in partials]),
+    )
 
 
 def _cuts(count: int, ranks: int) -> NDArray[np.int64]:

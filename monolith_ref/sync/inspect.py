@@ -8,6 +8,7 @@ from monolith_kernels.target import Target
 from monolith_ref.sync.finite import Finding, first_non_finite
 from monolith_ref.sync.plan import ExchangePlan
 from monolith_ref.sync.step import Step
+from monolith_ref.sync.wide import elements_of
 
 __all__ = ["find_non_finite"]
 
@@ -20,11 +21,12 @@ def find_non_finite(step: Step, plan: ExchangePlan, target: Target) -> Finding |
     sums = target.to_host(step.sums)
     element = first_non_finite(sums)
     value = float(sums[element]) if element >= 0 else 0.0
-    if element < 0 and step.slow is not None:
-        elements, limbs = (target.to_host(part) for part in step.slow)
-        flagged = np.flatnonzero(limbs[:, FLAGS])
+    if element < 0 and step.wide is not None:
+        starts, dims, partial = step.wide
+        flagged = np.flatnonzero(partial.limbs[:, FLAGS])
         if len(flagged):
-            element, value = int(elements[flagged[0]]), float("nan")
+            place, value = elements_of(starts, dims), float("nan")
+            element = int(place[partial.elements[flagged[0]]])
     if element >= 0:
         return _of_this_rank(step, plan, target, element, value)
     return _of_the_owner(step, plan, target)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from monolith_kernels import reduction as exact
 from monolith_kernels.target import Target
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from monolith_ref.sync.plan import ExchangePlan
 from monolith_ref.sync.pooling import Terms, gradient_terms, pool
 from monolith_ref.sync.sharing import by_group
 from monolith_ref.sync.step import Block, Step
+from monolith_ref.sync.wide import elements_of, exchange_wide, wide_sums
 
 __all__ = ["Backward", "Forward"]
 
@@ -158,25 +158,9 @@ class Backward:
         target, inverse = self._target, step.unique.inverse
         drivers = target.segment
         first_new = 0
-        if not self._exact:
-            step.sums = self._buffers.target("sums", total, np.float32)
-            for dim, part in terms:
-                first_new = drivers.gradient_sums(
-                    part.gradient,
-                    part.column,
-                    dim,
-                    part.splits,
-                    inverse,
-                    part.scale,
-                    step.offsets,
-                    step.sums,
-                    first_new,
-                )
-            return
-        step.sums = self._buffers.target("exact sums", total, np.float64)
-        error = self._buffers.target("exact errors", total, np.float64)
+        step.sums = self._buffers.target("sums", total, np.float32)
         for dim, part in terms:
-            first_new = drivers.gradient_sums_exact(
+            first_new = drivers.gradient_sums(
                 part.gradient,
                 part.column,
                 dim,
@@ -185,31 +169,15 @@ class Backward:
                 part.scale,
                 step.offsets,
                 step.sums,
-                error,
                 first_new,
             )
-        elements = exact.inexact(target.to_host(error))
-        limbs = exact.limbs_of(len(elements))
-        if len(elements):
-            elements_there, limbs_there = target.asarray(elements), target.asarray(limbs)
-            for dim, part in terms:
-                drivers.gradient_limbs(
-                    part.gradient,
-                    part.column,
-                    dim,
-                    part.splits,
-                    inverse,
-                    part.scale,
-                    step.offsets,
-                    elements_there,
-                    limbs_there,
-                )
-            limbs = target.to_host(limbs_there)
-        partial = exact.settle(target.to_host(step.sums), elements, limbs)
-        step.sums, step.slow = partial.values, (partial.elements, partial.limbs)
+        if self._exact:
+            step.wide = wide_sums(target, step, self._plan.dims, terms)
+            step.sums = target.to_host(step.sums)
+            step.sums[elements_of(step.wide.starts, step.wide.dims)] = 0
 
     def exchange_gradients(self, step: Step) -> None:
-        """The sums to the owners: float32, rounded to half on the way, or unrounded with the slow elements beside."""
+        """The sums to the owners: float32, or rounded to half on the way; under ``exact`` the wide ones beside them."""
         send_counts = step.split.owner_table_counts @ self._plan.dims
         counts = step.received_counts @ self._plan.dims
         sums = self._target.to_host(step.sums)
@@ -223,32 +191,10 @@ class Backward:
             step.received_gradients = self._buffers.host("gradients", total, np.float32)
             np.copyto(step.received_gradients, arrived)
             return
-        buffer = self._buffers.host("exact gradients" if self._exact else "gradients", total, sums.dtype)
+        buffer = self._buffers.host("gradients", total, np.float32)
         step.received_gradients = self._communicator.alltoallv(sums, send_counts, buffer, counts, "gradients")
-        if self._exact:
-            step.received_slow = self._exchange_slow(step, send_counts)
-
-    def _exchange_slow(
-        self, step: Step, send_counts: NDArray[np.int64]
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Slow elements to the owners of their ids, numbered from the beginning of what a rank sends to that owner."""
-        assert step.slow is not None
-        elements, limbs = (np.asarray(self._target.to_host(part)) for part in step.slow)
-        ends = np.cumsum(send_counts)
-        owner = np.searchsorted(ends, elements, side="right")
-        mine = np.bincount(owner, minlength=self._communicator.size).astype(np.int64)
-        theirs = self._communicator.alltoall(mine.reshape(-1, 1), "slow counts")[:, 0]
-        width = 1 + exact.LIMBS
-        packed = np.empty((len(elements), width), np.int64)
-        packed[:, 0] = elements - (ends - send_counts)[owner]
-        packed[:, 1:] = limbs
-        buffer = np.empty(int(theirs.sum()) * width, np.int64)
-        arrived = self._communicator.alltoallv(
-            packed.reshape(-1), mine * width, buffer, theirs * width, "slow elements"
-        )
-        table = arrived.reshape(-1, width)
-        cuts = np.cumsum(theirs)[:-1]
-        return [(np.ascontiguousarray(part[:, 0]), np.ascontiguousarray(part[:, 1:])) for part in np.split(table, cuts)]
+        if step.wide is not None:
+            step.received_wide = exchange_wide(self._communicator, step.wide, send_counts, counts)
 
     def _terms(self, step: Step) -> list[tuple[int, Terms]]:
         """(dim of the table, terms) of every feature, in table order."""

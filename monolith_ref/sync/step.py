@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from monolith_kernels.arrays import Split, Unique
+from monolith_kernels.reduction import Partial
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from monolith_ref.features.ragged import Ragged
 
-__all__ = ["Block", "Step", "Update"]
+__all__ = ["Block", "Step", "Update", "Wide"]
 
 
 class Block(NamedTuple):
@@ -37,6 +38,18 @@ class Update(NamedTuple):
     gradients: Any
     start: int
     rows: Any = None
+
+
+class Wide(NamedTuple):
+    """``exact`` only: ids whose gradient sum on a rank is not a float32 number; there the float32 sums are 0.
+
+    ``starts`` int64 [w], ascending: where each one's floats begin among the gradients; ``dims`` int64 [w]: how many;
+    ``partial``: their unrounded sums, one after the other.
+    """
+
+    starts: NDArray[np.int64]
+    dims: NDArray[np.int64]
+    partial: Partial
 
 
 @dataclass(slots=True)
@@ -72,14 +85,14 @@ class Step:
     x : float32 [rows, stride], T
         Pooled.
     dx : float32 [rows, stride], T
-    sums : float32, flat, T; or float64, flat
-        Gradients of this rank's distinct ids, in send order (float64: unrounded partial sums).
-    slow : (int64 [e], int64 [e, 11])
-        ``exact`` only: elements of ``sums`` that float64 does not hold, and their accumulators.
-    received_gradients : float32 or float64, flat
+    sums : float32, flat, T (``exact``: on the host)
+        Gradients of this rank's distinct ids, in send order.
+    wide : Wide or None
+        ``exact`` only: those of them that float32 does not hold.
+    received_gradients : float32, flat
         Laid out like ``reply``.
-    received_slow : list of (int64 [e], int64 [e, 11])
-        Per source rank: elements of its part of ``received_gradients``.
+    received_wide : Wide or None
+        ``exact`` only: the wide ones among them.
     updates : list of Update
     """
 
@@ -98,7 +111,7 @@ class Step:
     x: Any = None
     dx: Any = None
     sums: Any = None
-    slow: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-    received_gradients: NDArray[Any] = None  # type: ignore[assignment]
-    received_slow: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=list)
+    wide: Wide | None = None
+    received_gradients: NDArray[np.float32] = None  # type: ignore[assignment]
+    received_wide: Wide | None = None
     updates: list[Update] = field(default_factory=list)

@@ -100,8 +100,14 @@ def _lost_duplicate(engine: Any) -> None:
             return
         number, gradients = found
         start = int(embeddings.target.to_host(step.offsets)[number])
+        if step.wide is not None:
+            starts, dims, partial = step.wide
+            place = int(dims[: np.searchsorted(starts, start)].sum())
+            total = gradients[:-1].sum(axis=0, dtype=np.float64)
+            partial.values[place : place + len(total)] = total
+            return
         sums = embeddings.target.to_host(step.sums)
-        total = np.zeros(gradients.shape[1], sums.dtype)
+        total = np.zeros(gradients.shape[1], np.float32)
         for gradient in gradients[:-1]:
             total = total + gradient
         sums[start : start + len(total)] = total
