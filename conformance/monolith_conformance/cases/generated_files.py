@@ -167,28 +167,28 @@ def _register() -> None:
         "checkpoint/single/generated",
         "generated rows, of any optimizers, go into files and back without a changed bit",
         "checkpoints 4.2, 4.3",
-        exploring(_sets(), _single, quick=15, full=1000),
+        exploring(_sets(), _single, quick=15, full=300),
         rows | {"checkpoint.single.read", "checkpoint.single.write"},
     )
     _add(
         "checkpoint/multi/generated",
         "generated tables go into compressed files and back without a changed bit",
         "checkpoints 4.2, 4.4",
-        exploring(_multi_sets(), _multi, quick=12, full=800),
+        exploring(_multi_sets(), _multi, quick=12, full=150),
         rows | {"checkpoint.multi.read", "checkpoint.multi.write", "table.multi"},
     )
     _add(
         "dump/canonical/generated",
         "a dump with changed bytes is refused, or has the oracle's canonical form",
         "model_dump 2.4, 7.5",
-        exploring(_damaged(), _canonical, quick=80, full=6000),
+        exploring(_damaged(), _canonical, quick=80, full=3000),
         {"dump.canonical", "dump.read"},
     )
     _add(
         "dump/slice/generated",
         "slices of generated graphs are the oracle's, or refused where it refuses",
         "model_dump 3.3",
-        exploring(_slices(), _slice, quick=60, full=4000),
+        exploring(_slices(), _slice, quick=60, full=1500),
         {"dump.slice"},
     )
 

@@ -88,7 +88,7 @@ def _register() -> None:
                 id=f"filter/{kind}/generated",
                 rule="generated counts and questions are answered as the oracle answers them",
                 section="filters 2, 3, 4",
-                judge=exploring(strategy, _count, quick=25, full=2000),
+                judge=exploring(strategy, _count, quick=25, full=400),
                 needs=frozenset({f"filter.{kind}"}),
                 generated=True,
                 accuracy="exact",
@@ -101,7 +101,7 @@ def _register() -> None:
                 id=f"filter/admission/generated[kind={kind}]",
                 rule="tables behind a filter make the rows that the oracle makes",
                 section="filters 5, 6, 7",
-                judge=exploring(admitting, _admit, quick=25, full=2000),
+                judge=exploring(admitting, _admit, quick=25, full=400),
                 needs=frozenset(
                     {f"filter.{kind}", "filter.admission", "optimizer.sgd", "initializer.zeros", "expiry"}
                     | {f"table.{op}" for op in ("optimize", "assign", "assign_add", "evict", "lookup", "save")}

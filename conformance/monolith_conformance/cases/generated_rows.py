@@ -104,7 +104,7 @@ def _register_optimizers() -> None:
             f"core/optimizer.{rule}/generated",
             f"{rule} gives the oracle's rows and states on generated weights, gradients, rates and settings",
             "optimizers 1, 2",
-            exploring(strategy, _train, quick=25, full=1500),
+            exploring(strategy, _train, quick=25, full=400),
             {f"optimizer.{rule}", *BASIC},
             quirks=frozenset({"unbuilt_rules"} if rule in UNBUILT else ()),
             required=rule not in UNBUILT,
@@ -114,7 +114,7 @@ def _register_optimizers() -> None:
         "core/segments/generated",
         "rows of several segments are updated segment by segment, whatever the rules",
         "optimizers 4",
-        exploring(several, _train, quick=40, full=2500),
+        exploring(several, _train, quick=40, full=800),
         {*(f"optimizer.{rule}" for rule in RULES), *BASIC},
     )
 
@@ -151,7 +151,7 @@ _register(
     "core/initializer/generated",
     "new rows hold what their initializers give, drawn in order of creation, whatever creates them",
     "optimizers 5",
-    exploring(_creations(), _create, quick=25, full=1500, fresh=True),
+    exploring(_creations(), _create, quick=25, full=400, fresh=True),
     {
         *(f"initializer.{kind}" for kind in INITIALIZERS),
         *("optimizer.sgd", "table.assign_add", "table.optimize", "table.reinitialize", "table.lookup"),
@@ -199,7 +199,7 @@ def _register_compressors() -> None:
             f"core/compressor/generated[kind={kind}]",
             f"{kind} encodes, decodes and trains as the oracle does, on generated values",
             "optimizers 6",
-            exploring(strategy, _serve, quick=25, full=1500),
+            exploring(strategy, _serve, quick=25, full=400),
             {f"compressor.{kind}", "table.serving", "table.assign_add", "optimizer.sgd", *BASIC},
         )
 
@@ -228,7 +228,7 @@ def _register_combiners() -> None:
             f"core/combiner.{kind}/generated",
             f"{kind} and its gradient are the oracle's on generated bags",
             "features 2",
-            exploring(strategy, _pool, quick=40, full=2500),
+            exploring(strategy, _pool, quick=40, full=800),
             {f"combiner.{kind}"},
         )
 

@@ -86,7 +86,7 @@ def _register() -> None:
         _add(
             f"sync/{reduction}/generated",
             "generated steps of one to four ranks leave the oracle's rows",
-            exploring(strategy, _run, quick=12, full=800),
+            exploring(strategy, _run, quick=12, full=100),
             table | {f"sync.{reduction}"},
             reduction in REDUCTIONS,
         )
@@ -94,7 +94,7 @@ def _register() -> None:
     _add(
         "sync/staleness/generated",
         "steps that are held back are applied later, one by one, as the oracle applies them",
-        exploring(late, _run, quick=12, full=800),
+        exploring(late, _run, quick=12, full=100),
         table | {"sync.sequential", "sync.staleness"},
         False,
     )
@@ -103,7 +103,7 @@ def _register() -> None:
         _add(
             f"sync/{kind.split('_')[0]}/generated[kind={kind}]",
             "owners, and what is sent to them, are the oracle's for any ids and ranks",
-            exploring(asked, _question, quick=40, full=3000),
+            exploring(asked, _question, quick=40, full=800),
             {f"sync.{kind}"},
             "empty" not in kind,
         )

@@ -146,7 +146,7 @@ def _register() -> None:
             id="table/operations/generated",
             rule="operations in any order leave the rows, states and times that the oracle has",
             section="tables 1, 2, 5",
-            judge=exploring(_training(False), _play, quick=60, full=5000),
+            judge=exploring(_training(False), _play, quick=60, full=1200),
             needs=frozenset(every | rules | kept),
             generated=True,
         )
@@ -156,7 +156,7 @@ def _register() -> None:
             id="table/operations/generated-with-draws",
             rule="operations in any order draw random numbers as often as the oracle does, and in the same order",
             section="tables 1, optimizers 5",
-            judge=exploring(_training(True), _play, quick=25, full=2000, fresh=True),
+            judge=exploring(_training(True), _play, quick=25, full=400, fresh=True),
             needs=frozenset(every | {"optimizer.sgd", "initializer.random_uniform"}),
             generated=True,
         )
@@ -166,7 +166,7 @@ def _register() -> None:
             id="table/operations/generated-serving",
             rule="serving rows are assigned, added to, erased and evicted as the oracle's",
             section="tables 4, 5",
-            judge=exploring(_serving(), _play, quick=40, full=3000),
+            judge=exploring(_serving(), _play, quick=40, full=800),
             needs=frozenset(
                 {"table.serving", "table.assign", "table.assign_add", "table.lookup", "table.evict", "table.contains",
                  "table.clear", "table.size", "expiry", *(f"compressor.{kind}" for kind in COMPRESSORS)}
@@ -179,7 +179,7 @@ def _register() -> None:
             id="table/multi/generated",
             rule="two tables share a stream of random numbers and nothing else",
             section="tables 6, 8",
-            judge=exploring(_two_tables(), _play_two, quick=15, full=1500, fresh=True),
+            judge=exploring(_two_tables(), _play_two, quick=15, full=300, fresh=True),
             needs=frozenset(
                 {"table.multi", "table.assign", "table.optimize", "table.lookup", "optimizer.sgd"}
                 | {"initializer.random_uniform"}

@@ -261,3 +261,38 @@ def _serving_refused(session: Session) -> None:
     session.expect_error(table.request("save"))
     table.op("size")
     session.expect(ints=[0])
+
+
+@case(
+    "table/worked/two-segments",
+    "tables 3",
+    needs=("optimizer.ftrl", "optimizer.adagrad", "initializer.zeros", "initializer.ones", "table.optimize",
+           "table.assign", "table.lookup_entry"),
+    profiles=("ieee",),
+)  # fmt: skip
+def _worked(session: Session) -> None:
+    """A row of an ftrl and an adagrad segment: one step, then an assignment that leaves the states as they were."""
+    first = {"dim": 1, "rule": "ftrl", "config": {"initial_accumulator_value": 0.1, "beta": 1.0}}
+    second = {"dim": 2, "rule": "adagrad", "config": {"initial_accumulator_value": 0.1}}
+    ones = {"kind": "ones", "config": {}}
+    table = session.table(table_config([first, {**second, "initializer": ones}]))
+    time = 1_700_000_000
+    table.op("optimize", [42], [0.5, 0.25, -0.25], _rate(0.01, 0.05), time=time)
+    state = [
+        {"zero": floats("3f000000"), "norm": floats("3eb33333")},
+        {"norm": floats("3e266666 3e266666")},
+    ]
+    rules = ["ftrl", "adagrad"]
+    moved = Row(
+        42,
+        np.array(
+            [float.fromhex("-0x1.9bc278p-9"), float.fromhex("0x1.f01fa2p-1"), float.fromhex("0x1.07f030p0")], np.float32
+        ),
+        state,
+        time,
+    )
+    table.op("lookup_entry", [42])
+    session.expect(entries=[entry_of(moved, rules, with_id=False)])
+    table.op("assign", [42], [9.0, 9.0, 9.0], time=5)
+    table.op("lookup_entry", [42])
+    session.expect(entries=[entry_of(Row(42, np.full(3, 9, np.float32), state, 5), rules, with_id=False)])
