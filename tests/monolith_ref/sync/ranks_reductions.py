@@ -16,7 +16,7 @@ from monolith_ref.errors import ConfigError, ShapeError, SyncError
 from monolith_ref.features.combiners import ReduceSum
 from monolith_ref.features.ragged import Ragged
 from monolith_ref.sync.agreement import check_agreement
-from monolith_ref.sync.communicator import Communicator
+from monolith_ref.sync.communicator import Communicator, Traffic
 from monolith_ref.sync.dense import DenseReducer
 from monolith_ref.sync.embeddings import ShardedEmbeddings
 from monolith_ref.sync.finite import NonFiniteGuard
@@ -79,7 +79,18 @@ def check_dense(c: Communicator) -> None:
     assert bits(DenseReducer(c, skip=True).reduce(mine)["a"]) == bits(every[c.rank])
     partials = {"a": exact.exact_sum(every[c.rank])}
     truth = [rounded(sum((Fraction(float(d[0, e])) for d in every), Fraction(0))) for e in range(37)]
-    assert bits(DenseReducer(c, "exact").reduce_exact(partials, {"a": (1, 37)})["a"]) == bits(np.array(truth))
+    partials["b"] = exact.exact_sum(every[c.rank][:, 5:9])
+    shapes = {"a": (1, 37), "b": (2, 2)}
+    for fusion in ("none", "one"):
+        before = c.traffic.get("dense slow elements", Traffic()).sent
+        reduced = DenseReducer(c, "exact", fusion=fusion).reduce_exact(partials, shapes)
+        assert bits(reduced["a"]) == bits(np.array(truth))
+        assert bits(reduced["b"]) == bits(np.array(truth[5:9]))
+        assert reduced["b"].shape == (2, 2)
+        spread = every[c.rank] * F(2) ** 80
+        wide = {"a": exact.exact_sum(np.concatenate([spread, every[c.rank], -spread]))}
+        assert bits(DenseReducer(c, "exact", fusion=fusion).reduce_exact(wide, shapes)["a"]) == bits(np.array(truth))
+        assert c.traffic["dense slow elements"].sent > before, "the slow path did not run"
     reducer = DenseReducer(c)
     rows = 0 if c.rank == 0 else c.rank + 3
     expected = F(0)
@@ -89,6 +100,11 @@ def check_dense(c: Communicator) -> None:
     terms = {0: [1e8, 1.0], 1: [-1e8]}.get(c.rank, [])
     loss = reducer.reduce_loss_exact(exact.exact_sum(np.array(terms, F)), 4)
     assert loss == F(0.25), loss
+    assert "loss slow elements" not in c.traffic
+    terms = {0: [1e38, 1e-30], 1: [-1e38]}.get(c.rank, [])
+    loss = reducer.reduce_loss_exact(exact.exact_sum(np.array(terms, F)), 1)
+    assert loss == F(1e-30), loss
+    assert c.traffic["loss slow elements"].calls == 1
 
 
 def check_worked_numbers(c: Communicator) -> None:

@@ -262,3 +262,18 @@ def test_features_of_one_slot_share_rows_on_purpose() -> None:
     assert embeddings.updated()["shared"].tolist() == [5, 6]
     norm = embeddings.tables["shared"].export().state[0]["norm"]
     assert norm.tolist() == [[F(1.1), F(4.1)], [F(0.1) + F(121), F(0.1) + F(484)]]
+
+
+@pytest.mark.parametrize("reduction", ["sequential", "mean", "exact"])
+def test_steps_of_one_size_share_their_buffers(reduction: str) -> None:
+    embeddings = small(reduction=reduction)
+    places = set()
+    for _ in range(3):
+        batch, rows = make_batch(3, 0, 0)
+        x = embeddings.forward(batch, rows)
+        embeddings.backward(np.ones_like(x))
+        embeddings.apply({plan.name: [0.1] for plan in MULTI}, 0)
+        step = embeddings.step
+        arrays = (x, step.reply, step.sums, step.updates[0].gradients)
+        places.add(tuple(array.__array_interface__["data"][0] for array in arrays))
+    assert len(places) == 1
