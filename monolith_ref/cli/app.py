@@ -32,8 +32,9 @@ ENTRY_POINT_GROUP = "monolith_ref.commands"
 
 EPILOG = (
     "Examples: 'mpiexec -n 2 monolith-ref compare' (the comparison on two ranks); 'monolith-ref compare --steps 5' "
-    "(a short one, serial); 'monolith-ref conform vectors DIR' (replay golden vectors); 'monolith-ref table show "
-    "PREFIX' (look into a checkpoint). Every command has --help of its own."
+    "(a short one, serial); 'monolith-ref train CONFIG.toml' (train on logs); 'monolith-ref conform vectors DIR' "
+    "(replay golden vectors); 'monolith-ref table show PREFIX' (look into a checkpoint). Every command has --help of "
+    "its own."
 )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monolith_ref.errors import ConfigError
 from monolith_ref.training.callbacks import Callback
 from monolith_ref.training.event_files import EventFiles
-from monolith_ref.training.export import export_serving, write_model_dump
+from monolith_ref.training.export import check_export, export_serving, write_model_dump
 from monolith_ref.training.outputs import EVENTS, MODEL_DUMP
 from monolith_ref.training.progress import Progress
 from monolith_ref.training.recipe.load import load_train_config
@@ -40,18 +41,23 @@ def train_from_file(
     assert place is not None
     if config.output.events:
         trainer.callbacks.append(EventFiles(place / EVENTS))
+    chosen = export if export is not None else config.output.export
+    if chosen is not None:
+        check_export(Path(chosen), trainer.communicator)
     try:
         result = trainer.fit()
     finally:
         bar.close()
-    chosen = export if export is not None else config.output.export
     if chosen is not None:
         export_serving(trainer.engine, Path(chosen))
     if trainer.communicator.rank != 0:
         return None
-    if config.output.model_dump:
-        write_model_dump(place / MODEL_DUMP, trainer.engine)
     found = report_of(trainer, result)
-    if config.output.report or report is not None:
-        write_report(place if report is None else report, found)
+    try:
+        if config.output.model_dump:
+            write_model_dump(place / MODEL_DUMP, trainer.engine)
+        if config.output.report or report is not None:
+            write_report(place if report is None else report, found)
+    except OSError as error:
+        raise ConfigError(f"trained and saved, but outputs cannot be written: {error}") from None
     return found if as_json else summary_text(found)

@@ -18,13 +18,15 @@ from monolith_ref.checkpoint.sets import save_single
 from monolith_ref.errors import ConfigError
 from monolith_ref.features.combiners import Combiner, FirstN, ReduceMean
 from monolith_ref.model_dump.engine_model import EngineFeature, EngineModel, EngineSlice, EngineTable, dump_model
+from monolith_ref.sync.communicator import Communicator
 from monolith_ref.table.hash_table import serving_config
 from monolith_ref.table.store import RowDump
 from monolith_ref.training.engine import Engine
 
-__all__ = ["TABLE_PREFIX", "export_serving", "write_model_dump"]
+__all__ = ["DESCRIPTION", "TABLE_PREFIX", "check_export", "export_serving", "write_model_dump"]
 
 TABLE_PREFIX = "MonolithHashTable_"
+DESCRIPTION = "serving.json"
 
 
 def _combiner_name(combiner: Combiner) -> str:
@@ -97,16 +99,28 @@ def _all_rows(engine: Engine, name: str) -> RowDump:
     return RowDump(ids[order], weights[order], [], np.zeros(len(ids), np.uint32))
 
 
+def check_export(folder: Path, communicator: Communicator) -> None:
+    """ConfigError, on every rank, where the folder holds an export already or is no folder. Collective."""
+    problem = ""
+    if communicator.rank == 0:
+        if (folder / DESCRIPTION).exists():
+            problem = f"{folder} holds an export already"
+        elif folder.exists() and not folder.is_dir():
+            problem = f"{folder} is a file, an export is a directory"
+    answer = communicator.broadcast_bytes(problem.encode(), 0, "export: directory").decode()
+    if answer:
+        raise ConfigError(answer)
+
+
 def export_serving(engine: Engine, folder: Path) -> None:
     """Write ``folder``: a serving table a file set (``assets/MonolithHashTable_<table>``), ``dense`` (a TFRecord as in
     checkpoints 5.3) and ``serving.json``, which says how they belong together. Collective; rank 0 writes.
 
     ``hash_table_from_config(config, name_suffix=table, exporting=True).restore(...)`` reads a set. Rows that have
-    expired are left out. ConfigError where the folder holds an export already.
+    expired are left out. Errors as in :func:`check_export`.
     """
+    check_export(folder, engine.communicator)
     engine.evict()
-    if engine.communicator.rank == 0 and (folder / "serving.json").exists():
-        raise ConfigError(f"{folder} holds an export already")
     described: dict[str, Any] = {}
     for spec in engine.tables:
         rows = _all_rows(engine, spec.name)
@@ -133,5 +147,5 @@ def export_serving(engine: Engine, folder: Path) -> None:
             "tables": described,
             "heads": [h.name for h in engine.recorded.heads],
         }
-        (folder / "serving.json").write_text(json.dumps(text, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / DESCRIPTION).write_text(json.dumps(text, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     engine.communicator.barrier("export")

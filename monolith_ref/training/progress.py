@@ -67,6 +67,6 @@ class Progress(Callback):
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text)
+            self._bar.console.print(text, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,28 @@ def test_a_directory_that_is_a_file(config: Path, capfd: pytest.CaptureFixture[s
     (config.parent / "run").write_text("")
     assert train(config) == 2
     assert "is a file" in capfd.readouterr().err
+
+
+def test_exports_are_refused_before_training(config: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "export").mkdir()
+    (config.parent / "export" / "serving.json").write_text("{}")
+    assert train(config, "--export", str(config.parent / "export")) == 2
+    assert "holds an export already" in capfd.readouterr().err
+    assert not (config.parent / "run" / "checkpoint").exists()
+
+
+def test_a_terminal_has_a_bar(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    assert train(config) == 0
+    assert "8/8" in screen.getvalue()
+    assert "step 4: AUC" in screen.getvalue()
+    assert "step 2 of 8" not in screen.getvalue()
 
 
 @pytest.mark.mpi
