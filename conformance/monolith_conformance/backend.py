@@ -34,7 +34,7 @@ class BackendFault(Exception):
     Attributes
     ----------
     kind : str
-        ``start``, ``died``, ``silent``, ``garbage``, ``wrong_seq``, ``unasked``, ``no_hello`` or ``raised``.
+        ``start``, ``died``, ``silent``, ``flood``, ``garbage``, ``wrong_seq``, ``unasked``, ``no_hello`` or ``raised``.
     stderr : str
         What it said about it.
     """

@@ -25,6 +25,8 @@ __all__ = ["Program"]
 
 STDERR_KEPT = 16_384
 READ_SIZE = 1 << 16
+FLOOD = 1 << 20
+"""Bytes of an unfinished reply that are no silence any more."""
 
 
 class Program:
@@ -92,6 +94,8 @@ class Program:
         deadline = time.monotonic() + self.time_limit
         self._send(memoryview(self._encoding.write(request)), deadline)
         reply = self._receive(deadline)
+        if 0 < reply.seq < self._seq:
+            raise self._failure("unasked", f"seq {reply.seq} is answered a second time, seq {self._seq} was asked")
         if reply.seq != self._seq:
             raise self._failure("wrong_seq", f"seq {reply.seq} answers seq {self._seq}")
         return reply
@@ -142,8 +146,8 @@ class Program:
                     return self._encoding.parse(data)
             except FormatError as error:
                 raise self._failure("garbage", str(error)) from None
-            if not self._wait(deadline):
-                raise self._failure("silent", f"no reply within {self.time_limit:g} s")
+            if time.monotonic() >= deadline or not self._wait(deadline):
+                raise self._unfinished()
             if not self._read():
                 raise self._died()
 
@@ -168,6 +172,13 @@ class Program:
         if self._buffer:
             shown = bytes(self._buffer[:32])
             raise self._failure("unasked", f"it wrote without a request: {shown!r}")
+
+    def _unfinished(self) -> BackendFault:
+        if len(self._buffer) > FLOOD:
+            return self._failure(
+                "flood", f"{len(self._buffer)} bytes within {self.time_limit:g} s, and no reply in them"
+            )
+        return self._failure("silent", f"no reply within {self.time_limit:g} s")
 
     def _died(self) -> BackendFault:
         with contextlib.suppress(subprocess.TimeoutExpired):
