@@ -19,7 +19,7 @@ from monolith_conformance.compare.path_b import PathB
 from monolith_conformance.oracle.records import DamagedCheckpoint, read_job
 from monolith_conformance.oracle.sync import Layer
 from monolith_conformance.oracle.sync_rules import put_rows
-from monolith_ref.checkpoint.job import JobCheckpoint, TableContent, latest, steps, write_job_checkpoint
+from monolith_ref.checkpoint.job import JobCheckpoint, TableContent, latest, prune, write_job_checkpoint
 from monolith_ref.errors import CheckpointError, ConfigError
 from monolith_ref.sync.communicator import Communicator
 from monolith_ref.training.observer import Observer, StepResult
@@ -93,7 +93,7 @@ class Checkpoints(Observer):
         )
         self._last = monotonic()
         if self._communicator.rank == 0:
-            _prune(self._directory, self._keep)
+            prune(self._directory, self._keep)
         return path
 
 
@@ -111,19 +111,6 @@ def _content(engine: Any, spec: Any) -> TableContent:
         rows=engine.embeddings.tables[spec.name].export(),
         max_ts=0,
     )
-
-
-def _prune(directory: Path, keep: int) -> None:
-    """Remove the files of all but the newest checkpoints, manifests first: a set is whole or absent."""
-    for step in steps(directory)[:-keep]:
-        prefix = f"model.ckpt-{step}"
-        (directory / f"{prefix}.manifest").unlink()
-        (directory / f"{prefix}.dense").unlink(missing_ok=True)
-        assets = directory / f"{prefix}.assets"
-        for file in assets.iterdir() if assets.is_dir() else ():
-            file.unlink()
-        if assets.is_dir():
-            assets.rmdir()
 
 
 def usable_checkpoint(directory: Path, facts: Mapping[str, str], ranks: int, last_step: int) -> JobCheckpoint | None:

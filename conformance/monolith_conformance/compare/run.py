@@ -13,7 +13,6 @@ from monolith_kernels.target import Target
 
 from monolith_conformance.compare.checkpointing import Checkpoints, restore_engine, restore_path_b, usable_checkpoint
 from monolith_conformance.compare.comparer import Comparer, ComparisonStopped
-from monolith_conformance.compare.dump import write_model_dump
 from monolith_conformance.compare.final import check_all_rows, collect_state_digest, oracle_state_digest
 from monolith_conformance.compare.golden import known_state
 from monolith_conformance.compare.job import Job
@@ -25,6 +24,7 @@ from monolith_conformance.compare.results import RunResult, StepRecord
 from monolith_conformance.compare.task import DIM
 from monolith_ref.checkpoint.job import JobCheckpoint
 from monolith_ref.training.engine import Engine
+from monolith_ref.training.export import write_model_dump
 from monolith_ref.training.observer import Observer, StepResult
 
 __all__ = ["Progress", "checkpoint_of", "run_one"]
