@@ -13,7 +13,7 @@ __all__ = ["merge", "move", "offsets", "owners", "split"]
 
 _AHEAD = 12
 _FEW_OWNERS = 16
-"""Up to so many, stepping through them is faster than halving."""
+"""Up to so many, comparing with all of them is faster than halving."""
 
 
 @kernel
@@ -21,6 +21,12 @@ def owners(ids: I8, ranks: int, empty_rank0: bool, out: I4) -> None:
     """Floor-mod owners; ``empty_rank0`` leaves rank 0 out."""
     holders = ranks - 1 if empty_rank0 else ranks
     first = 1 if empty_rank0 else 0
+    mask = holders - 1
+    if holders & mask == 0:
+        # Of a power of two, the floor remainder is the lowest bits, also of a negative number.
+        for i in range(len(ids)):
+            out[i] = (ids[i] & mask) + first
+        return
     for i in range(len(ids)):
         rest = ids[i] % holders
         out[i] = rest + first
@@ -60,8 +66,9 @@ def offsets(order: I4, unique_splits: I8, owner_ends: I8, firsts: I8, starts: I8
             position = np.int64(order[u])
             owner = np.int64(0)
             if few:
-                while owner_ends[owner] <= position:
-                    owner += 1
+                # Counted without a branch: owners come in no order that a processor could foresee.
+                for one in range(len(owner_ends) - 1):
+                    owner += owner_ends[one] <= position
             else:
                 owner = np.int64(np.searchsorted(owner_ends, position, side="right"))
             out[u] = starts[owner, k] + (position - firsts[owner, k]) * width
