@@ -4,36 +4,55 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monolith_ref.errors import ConfigError
 
+if TYPE_CHECKING:
+    from monolith_ref.planning.prediction import Prediction
+    from monolith_ref.planning.timing import Measurement
+    from monolith_ref.planning.workload import Workload
+
 __all__ = ["plan"]
 
 RANKS = "1,2,4,8,16,64,256,1024,4096"
 
+SETTINGS = {
+    "batch_size": "training.batch_size",
+    "layout": "table.layout",
+    "reduction": "sync.reduction",
+    "grad_wire": "sync.embedding_grad_wire",
+    "dense_wire": "sync.dense_wire",
+    "fusion": "sync.allreduce_fusion",
+}
+"""Options that stand for settings."""
+
 
 def plan(
+    config: Annotated[
+        Path | None, typer.Argument(help="A training configuration: its model, its data, its settings.")
+    ] = None,
     ranks: Annotated[str, typer.Option(help="Numbers of ranks.")] = RANKS,
-    batch_size: Annotated[int, typer.Option(help="Rows of a global batch.")] = 455,
-    features: Annotated[int, typer.Option(help="Features, all alike.")] = 17,
-    dim: Annotated[int, typer.Option(help="Floats of an embedding.")] = 15,
+    batch_size: Annotated[int | None, typer.Option(help="Rows of a global batch (455).")] = None,
+    layout: Annotated[str | None, typer.Option(help="multi or merged.")] = None,
+    reduction: Annotated[str | None, typer.Option(help="sequential, sum, mean or exact.")] = None,
+    grad_wire: Annotated[str | None, typer.Option(help="f32 or f16.")] = None,
+    dense_wire: Annotated[str | None, typer.Option(help="f32 or f16.")] = None,
+    fusion: Annotated[str | None, typer.Option(help="none or one.")] = None,
+    empty_rank0: Annotated[bool | None, typer.Option("--empty-rank0", help="Rank 0 owns nothing (above 4).")] = None,
+    features: Annotated[int | None, typer.Option(help="Features, all alike (17).")] = None,
+    dim: Annotated[int | None, typer.Option(help="Floats of an embedding (15).")] = None,
     ids_per_row: Annotated[
-        str, typer.Option(help="Ids of a feature in a row: a number, or a range FEWEST-MOST.")
-    ] = "1-24",
-    id_space: Annotated[int, typer.Option(help="Ids of a feature.")] = 100_000,
-    zipf: Annotated[float, typer.Option(help="Exponent of the ids' frequencies; 0: all alike.")] = 0.0,
-    id_stride: Annotated[int, typer.Option(help="Ids are multiples of this.")] = 1,
-    layers: Annotated[str, typer.Option(help="Units of the dense layers.")] = "64,32,1",
-    layout: Annotated[str, typer.Option(help="multi or merged.")] = "multi",
-    reduction: Annotated[str, typer.Option(help="sequential, sum, mean or exact.")] = "sequential",
-    grad_wire: Annotated[str, typer.Option(help="f32 or f16.")] = "f32",
-    dense_wire: Annotated[str, typer.Option(help="f32 or f16.")] = "f32",
-    fusion: Annotated[str, typer.Option(help="none or one.")] = "none",
-    empty_rank0: Annotated[bool, typer.Option("--empty-rank0", help="Rank 0 owns nothing (above 4 ranks).")] = False,
+        str | None, typer.Option(help="Ids of a feature in a row: a number or a range (1-24).")
+    ] = None,
+    id_space: Annotated[int | None, typer.Option(help="Ids of a feature (100000).")] = None,
+    zipf: Annotated[float | None, typer.Option(help="Exponent of the ids' frequencies (0: all alike).")] = None,
+    id_stride: Annotated[int | None, typer.Option(help="Ids are multiples of this (1).")] = None,
+    layers: Annotated[str | None, typer.Option(help="Units of the dense layers (64,32,1).")] = None,
     steps: Annotated[int, typer.Option(help="Steps after which memory is told.")] = 50,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's constants now (seconds).")] = False,
     measurement: Annotated[Path | None, typer.Option(help="Constants that were saved.")] = None,
@@ -45,31 +64,13 @@ def plan(
 ) -> int:
     """Predict exchanged bytes, memory a rank, step time and the skew of owners for many numbers of ranks.
 
-    As it stands, for the workload of 'monolith-ref compare'. Times need --measure or --measurement, and suppose a core
-    a rank.
+    For a training configuration, with ids as its data has them; else for features that are all alike, as it stands the
+    workload of 'monolith-ref compare'. Times need --measure or --measurement, and suppose a core a rank.
     """
     # Late: the command line shows its help without loading kernels.
     from monolith_ref.planning.prediction import predict, remarks
     from monolith_ref.planning.timing import Link, Measurement
-    from monolith_ref.planning.workload import Ids, plain_workload
 
-    chosen: Any = {
-        "layout": _one_of("--layout", layout, "multi", "merged"),
-        "reduction": _one_of("--reduction", reduction, "sequential", "sum", "mean", "exact"),
-        "grad_wire": _one_of("--grad-wire", grad_wire, "f32", "f16"),
-        "dense_wire": _one_of("--dense-wire", dense_wire, "f32", "f16"),
-        "fusion": _one_of("--fusion", fusion, "none", "one"),
-    }
-    workload = plain_workload(
-        features=features,
-        dim=dim,
-        ids_per_row=_range(ids_per_row),
-        ids=Ids(id_space, zipf, id_stride),
-        rows=batch_size,
-        layers=_numbers("--layers", layers),
-        empty_rank0=empty_rank0,
-        **chosen,
-    )
     numbers = _numbers("--ranks", ranks)
     if latency < 0 or bandwidth <= 0 or steps < 1:
         raise ConfigError("--latency must not be negative, --bandwidth and --steps must be positive")
@@ -77,28 +78,85 @@ def plan(
         raise ConfigError("--measure and --measurement exclude each other")
     if save_measurement is not None and not measure:
         raise ConfigError("--save-measurement needs --measure")
-    constants = Measurement.load(measurement) if measurement is not None else None
-    if measure:
-        from monolith_ref.planning.measure import measure as measure_now
-
-        constants = measure_now(workload)
-        if save_measurement is not None:
-            constants.save(save_measurement)
+    shared = {
+        "batch_size": batch_size,
+        "layout": _one_of("--layout", layout, "multi", "merged"),
+        "reduction": _one_of("--reduction", reduction, "sequential", "sum", "mean", "exact"),
+        "grad_wire": _one_of("--grad-wire", grad_wire, "f32", "f16"),
+        "dense_wire": _one_of("--dense-wire", dense_wire, "f32", "f16"),
+        "fusion": _one_of("--fusion", fusion, "none", "one"),
+    }
+    alike = {
+        "features": features,
+        "dim": dim,
+        "ids_per_row": ids_per_row,
+        "id_space": id_space,
+        "zipf": zipf,
+        "id_stride": id_stride,
+        "layers": layers,
+        "empty_rank0": empty_rank0,
+    }
+    shared, alike = _given(shared), _given(alike)
+    workload, measured = _alike(shared, alike) if config is None else _configured(config, shared, alike)
+    constants = Measurement.load(measurement) if measurement is not None else measured() if measure else None
+    if constants is not None and save_measurement is not None:
+        constants.save(save_measurement)
     found = predict(workload, numbers, steps, constants, Link(latency * 1e-6, bandwidth * 1e9))
-    said = remarks(workload, found)
     notes = [f"Memory after {steps} steps, without Python itself; bytes of all ranks together."]
     if constants is None:
         notes.append("No times: --measure takes this machine's constants, --measurement FILE saved ones.")
     else:
+        about = ", ".join(f"{key} {value}" for key, value in constants.about.items())
         notes.append(
-            f"Times: constants of {constants.machine} ({_about(constants.about)}); a link of {latency:g} us a message "
-            f"and {bandwidth:g} GB/s; a core a rank."
+            f"Times: constants of {constants.machine} ({about}); a link of {latency:g} us a message and "
+            f"{bandwidth:g} GB/s; a core a rank."
         )
-    _show(found, said, notes, page, as_json)
+    _show(found, remarks(workload, found), notes, page, as_json)
     return 0
 
 
-def _show(found: Any, said: list[str], notes: list[str], page: Path | None, as_json: bool) -> None:
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _alike(shared: dict[str, Any], alike: dict[str, Any]) -> tuple[Workload, Callable[[], Measurement]]:
+    """Features that are all alike."""
+    from monolith_ref.planning.workload import Ids, plain_workload
+
+    ids = Ids(alike.pop("id_space", 100_000), alike.pop("zipf", 0.0), alike.pop("id_stride", 1))
+    if "layers" in alike:
+        alike["layers"] = _numbers("--layers", alike["layers"])
+    if "ids_per_row" in alike:
+        alike["ids_per_row"] = _range(alike["ids_per_row"])
+    if "batch_size" in shared:
+        shared["rows"] = shared.pop("batch_size")
+    workload = plain_workload(ids=ids, **shared, **alike)
+
+    def measured() -> Measurement:
+        from monolith_ref.planning.measure import measure
+
+        return measure(workload)
+
+    return workload, measured
+
+
+def _configured(
+    config: Path, shared: Mapping[str, Any], alike: Mapping[str, Any]
+) -> tuple[Workload, Callable[[], Measurement]]:
+    """What a training configuration and its data say."""
+    from monolith_ref.planning.observed import Observed
+    from monolith_ref.training.recipe.load import load_train_config
+
+    if alike:
+        option = f"--{next(iter(alike)).replace('_', '-')}"
+        raise ConfigError(f"{option} describes features that are all alike; {config} has its own")
+    observed = Observed(load_train_config(config, {SETTINGS[name]: str(value) for name, value in shared.items()}))
+    return observed.workload, observed.measure
+
+
+def _show(
+    found: Sequence[Prediction], said: Sequence[str], notes: Sequence[str], page: Path | None, as_json: bool
+) -> None:
     from rich.console import Console
 
     from monolith_ref.planning import page as pages
@@ -106,18 +164,14 @@ def _show(found: Any, said: list[str], notes: list[str], page: Path | None, as_j
     if page is not None:
         page.write_text(pages.page(found, said, notes, "monolith-ref plan"), encoding="utf-8")
     if as_json:
-        document = {"format": "monolith-ref plan 1", "remarks": said, "notes": notes}
+        document = {"format": "monolith-ref plan 1", "remarks": list(said), "notes": list(notes)}
         typer.echo(json.dumps(document | {"predictions": [one.as_dict() for one in found]}, indent=1))
         return
     pages.print_table(found, said, notes, Console(width=None if sys.stdout.isatty() else 140))
 
 
-def _about(about: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in about.items())
-
-
-def _one_of(option: str, text: str, *words: str) -> str:
-    if text not in words:
+def _one_of(option: str, text: str | None, *words: str) -> str | None:
+    if text is not None and text not in words:
         raise ConfigError(f"{option} must be {', '.join(words[:-1])} or {words[-1]}, not {text!r}")
     return text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monolith_ref.planning.workload import Feature, Ids, Table
+from monolith_ref.planning.workload import Feature, Ids, SeenIds, Table
 
 __all__ = ["distinct", "distinct_of_table", "hottest", "log_absent", "repeated"]
 
@@ -13,14 +13,13 @@ __all__ = ["distinct", "distinct_of_table", "hottest", "log_absent", "repeated"]
 def log_absent(feature: Feature, rows: int) -> NDArray[np.float64]:
     """Per group of ``feature.ids.groups``: the logarithm of the probability that an id is in none of ``rows`` rows.
 
-    A row of n ids lacks an id of probability p with (1 - p)^n; rows have each number of ids alike.
+    A row of n ids lacks an id of probability p with (1 - p)^n.
     """
     probability, _ = feature.ids.groups
     with np.errstate(divide="ignore"):
         one = np.log1p(-probability)
-    numbers = range(feature.fewest, feature.most + 1)
     # Near 1, where precision counts: mean of (1-p)^n, less 1.
-    less = sum((np.expm1(n * one) for n in numbers), np.zeros(len(one))) / len(numbers)
+    less = sum((share * np.expm1(n * one) for n, share in feature.lengths if n), np.zeros(len(one)))
     with np.errstate(divide="ignore"):
         return np.asarray(rows * np.log1p(less))
 
@@ -43,7 +42,7 @@ def repeated(feature: Feature, rows: int) -> float:
     return float(sizes @ (-np.expm1(-expected) - expected * np.exp(-expected)))
 
 
-def hottest(ids: Ids, count: int) -> float:
+def hottest(ids: Ids | SeenIds, count: int) -> float:
     """Share of all occurrences that the ``count`` most frequent ids have."""
     probability, sizes = ids.groups
     before = np.minimum(np.cumsum(sizes), count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,11 +16,11 @@ from monolith_ref.entry import AdagradOptimizer, Fp32Compressor, ZerosInitialize
 from monolith_ref.errors import ConfigError
 from monolith_ref.features.ragged import Batch, Ragged
 from monolith_ref.planning.timing import PHASES, Cost, Measurement
-from monolith_ref.planning.workload import Feature, Workload
+from monolith_ref.planning.workload import Feature, Ids, Workload
 from monolith_ref.training.engine import Engine
 from monolith_ref.training.model import EstimatorSpec, ModelFeatures, MonolithModel
 
-__all__ = ["batch_of", "measure"]
+__all__ = ["batch_of", "measure", "measure_engine"]
 
 STEPS = 24
 SMALL = 8
@@ -78,6 +78,7 @@ def batch_of(workload: Workload, rows: int, seed: int, first_slot: int = 1) -> B
     ragged = {}
     for slot, (name, (feature, _)) in enumerate(_features(workload).items(), first_slot):
         lengths = random.integers(feature.fewest, feature.most + 1, rows)
+        assert isinstance(feature.ids, Ids)
         probability, sizes = feature.ids.groups
         starts = np.cumsum(sizes) - sizes
         group = np.searchsorted(np.cumsum(probability * sizes), random.random(int(lengths.sum())))
@@ -88,9 +89,30 @@ def batch_of(workload: Workload, rows: int, seed: int, first_slot: int = 1) -> B
 
 
 def measure(workload: Workload, steps: int = STEPS) -> Measurement:
-    """Time a serial engine with the workload's batch and with a part of it; constants from the two."""
+    """Time a serial engine of the workload's likeness; see :func:`measure_engine`."""
+    merged = any(len(table.features) > 1 for table in workload.tables)
+
+    def make() -> Engine:
+        return Engine(
+            Likeness(workload),
+            layout="merged" if merged else "multi",
+            reduction=workload.reduction,
+            fusion=workload.fusion,
+            target=target("cpu"),
+        )
+
+    return measure_engine(workload, make, lambda rows, step: batch_of(workload, rows, step), steps)
+
+
+def measure_engine(
+    workload: Workload, make: Callable[[], Engine], batch: Callable[[int, int], Batch], steps: int = STEPS
+) -> Measurement:
+    """Time a serial engine with the workload's batch and with a part of it; constants from the two.
+
+    ``batch(rows, step)`` gives the rows of a step.
+    """
     sizes = (workload.rows, max(1, workload.rows // SMALL))
-    seconds = [_phases(workload, rows, steps) for rows in sizes]
+    seconds = [_phases(make(), [batch(rows, step) for step in range(steps)]) for rows in sizes]
     units = [_units(replace(workload, rows=rows)) for rows in sizes]
     costs = {}
     for phase, (unit, _) in PHASES.items():
@@ -103,18 +125,10 @@ def measure(workload: Workload, steps: int = STEPS) -> Measurement:
     return Measurement(f"{platform.machine()}, {platform.system()}", about, costs)
 
 
-def _phases(workload: Workload, rows: int, steps: int) -> dict[str, float]:
-    merged = any(len(table.features) > 1 for table in workload.tables)
-    engine = Engine(
-        Likeness(workload),
-        layout="merged" if merged else "multi",
-        reduction=workload.reduction,
-        fusion=workload.fusion,
-        target=target("cpu"),
-    )
+def _phases(engine: Engine, batches: Sequence[Batch]) -> dict[str, float]:
     found: dict[str, list[float]] = {}
-    for step in range(steps):
-        result = engine.step(batch_of(workload, rows, step))
+    for batch in batches:
+        result = engine.step(batch)
         for phase, spent in result.seconds.items():
             found.setdefault(phase, []).append(spent)
     return {phase: statistics.median(spent[len(spent) // 2 :]) for phase, spent in found.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monolith_ref.planning.distinct import log_absent
-from monolith_ref.planning.workload import HEAD, Feature, Workload
+from monolith_ref.planning.workload import HEAD, Feature, SeenIds, Workload
 
 __all__ = ["Skew", "owner_skew"]
 
@@ -51,7 +51,7 @@ def owner_skew(workload: Workload, ranks: int) -> Skew:
     for number, table in enumerate(workload.tables):
         for feature in table.features:
             asked = _requests(feature, workload.rows_of(ranks))
-            hottest = max(hottest, float(asked[0]))
+            hottest = max(hottest, float(asked.max(initial=0.0)))
             # Fids carry their slot in the upper bits, which shifts the owners of a feature.
             load += _dealt(feature, asked, owners, ((number + 1) << 48) % owners)
     mean = float(load.mean())
@@ -71,6 +71,8 @@ def _requests(feature: Feature, rows_of: list[tuple[int, int]]) -> NDArray[np.fl
 def _dealt(feature: Feature, asked: NDArray[np.float64], owners: int, shift: int) -> NDArray[np.float64]:
     """Requests by owner: frequent ids one by one, the others evenly over the owners that their numbers reach."""
     ids = feature.ids
+    if isinstance(ids, SeenIds):
+        return np.asarray(np.bincount(np.mod(ids.fids, owners), asked, owners), np.float64)
     _, sizes = ids.groups
     load = np.zeros(owners)
     step = math.gcd(ids.stride, owners)
@@ -86,8 +88,8 @@ def _dealt(feature: Feature, asked: NDArray[np.float64], owners: int, shift: int
 def _advice(
     workload: Workload, owners: int, by_ids: float, requests: float, idle: int, hottest: float
 ) -> tuple[str, str]:
-    if idle:
-        stride = max(feature.ids.stride for table in workload.tables for feature in table.features)
+    stride = max(feature.ids.stride for table in workload.tables for feature in table.features)
+    if idle and math.gcd(stride, owners) > 1:
         return (
             f"ids are multiples of {stride}, which has a factor in common with {owners} owners: {idle} own nothing",
             "hash ids before they become fids (SplitMix64, as 'compare --input' does), or take a number of ranks "
@@ -99,6 +101,8 @@ def _advice(
             "hash ids, so that hot ones do not meet at one owner; with fewer ranks or more rows a rank (each asks once "
             "a step) their share falls",
         )
+    if idle:
+        return "there are fewer ids than owners", "fewer ranks"
     if by_ids > NOTICEABLE:
         return "frequent ids fall on some owners more than on others", "hash ids before they become fids (SplitMix64)"
     if requests > 2 * NOTICEABLE - 1:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monolith_ref.errors import ConfigError
 
-__all__ = ["Feature", "Ids", "Table", "Workload", "plain_workload"]
+__all__ = ["Feature", "Ids", "SeenIds", "Table", "Workload", "plain_workload"]
 
 HEAD = 1 << 16
 """Most frequent ids of a Zipf distribution that are looked at one by one; the rest goes into groups."""
@@ -68,22 +68,47 @@ class Ids:
         return np.asarray((high**power - low**power) / power)
 
 
+@dataclass(frozen=True, eq=False)
+class SeenIds:
+    """Ids as some data has them: ``fids`` int64[n], distinct, and each one's share of the occurrences, float64[n]."""
+
+    fids: NDArray[np.int64]
+    shares: NDArray[np.float64]
+
+    @property
+    def groups(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As :attr:`Ids.groups`; every id is a group of its own."""
+        return self.shares, np.ones(len(self.shares))
+
+    @cached_property
+    def stride(self) -> int:
+        """The greatest number that divides all ids, their slots aside."""
+        return max(1, int(np.gcd.reduce(self.fids & ((1 << 48) - 1))))
+
+
 @dataclass(frozen=True)
 class Feature:
-    """One feature: a row has ``fewest`` to ``most`` ids, each number as likely as the next."""
+    """One feature: a row has ``fewest`` to ``most`` ids, each number as likely as ``weights`` say (none: all alike)."""
 
-    ids: Ids
+    ids: Ids | SeenIds
     fewest: int
     most: int
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.fewest <= self.most or self.most < 1:
             raise ConfigError(f"ids of a row must be some number from 0 on, not {self.fewest} to {self.most}")
 
     @property
+    def lengths(self) -> list[tuple[int, float]]:
+        """(ids of a row, how likely)."""
+        numbers = range(self.fewest, self.most + 1)
+        return list(zip(numbers, self.weights or [1 / len(numbers)] * len(numbers), strict=True))
+
+    @property
     def mean(self) -> float:
         """Ids of a row."""
-        return (self.fewest + self.most) / 2
+        return sum(number * share for number, share in self.lengths)
 
 
 @dataclass(frozen=True)
