@@ -277,3 +277,24 @@ def test_steps_of_one_size_share_their_buffers(reduction: str) -> None:
         arrays = (x, step.reply, step.sums, step.updates[0].gradients)
         places.add(tuple(array.__array_interface__["data"][0] for array in arrays))
     assert len(places) == 1
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 5, 8, 9, 16, 17, 40])
+def test_owners_are_floor_remainders_and_offsets_follow_them(ranks: int) -> None:
+    fids = np.random.default_rng(ranks).integers(-(2**63), 2**63 - 1, 200, np.int64)
+    for empty in (False, True):
+        embeddings = two_tables(OneOfMany(ranks), empty_rank0=empty)
+        alone = empty and ranks > 4
+        expected = [int(fid) % (ranks - 1) + 1 if alone else int(fid) % ranks for fid in fids]
+        assert embeddings.owner(fids).tolist() == expected
+        batch = {
+            "feature0": Ragged.from_rows([fids[:150].tolist()]),
+            "feature1": Ragged.from_rows([fids[150:].tolist()]),
+        }
+        step = Step(batch, 1)
+        embeddings.stages["dedup"](step)
+        # In send order, dims 2 and 1.
+        order = sorted(range(200), key=lambda i: (expected[i], i >= 150, i))
+        widths = [2 if i < 150 else 1 for i in order]
+        begins = dict(zip(order, np.cumsum([0, *widths[:-1]]).tolist(), strict=True))
+        assert step.offsets.tolist() == [begins[i] for i in range(200)]
