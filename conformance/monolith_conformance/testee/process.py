@@ -24,6 +24,7 @@ from monolith_ref.errors import FormatError
 __all__ = ["Program"]
 
 STDERR_KEPT = 16_384
+PIPE_PIECE = 4_096
 READ_SIZE = 1 << 16
 FLOOD = 1 << 20
 """Bytes of an unfinished reply that are no silence any more."""
@@ -69,6 +70,11 @@ class Program:
         self._readable.register(self._out, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(self._in, select.POLLOUT)
+        assert self._process.stderr
+        os.set_blocking(self._process.stderr.fileno(), False)
+        self._has_stderr = select.poll()
+        self._has_stderr.register(self._process.stderr.fileno(), select.POLLIN)
+        self._stderr_lock = threading.Lock()
         self._reader = threading.Thread(target=self._drain_stderr, daemon=True)
         self._reader.start()
 
@@ -192,17 +198,29 @@ class Program:
     def _failure(self, kind: str, message: str) -> BackendFault:
         if kind == "died":
             self._reader.join(1.0)
+        # What it wrote before is in the pipe already, whether or not the reader has come to it.
+        for _ in range(STDERR_KEPT // PIPE_PIECE + 1):
+            if not self._has_stderr.poll(0) or not self._take_stderr():
+                break
         return BackendFault(kind, message, self._stderr.decode(errors="replace"))
 
     def _drain_stderr(self) -> None:
         """Keep the end of standard error; reading on keeps a chatty program from blocking."""
-        assert self._process.stderr
         while True:
+            self._has_stderr.poll()
+            if not self._take_stderr():
+                return
+
+    def _take_stderr(self) -> bool:
+        """Read what is there; False at the end of the stream."""
+        assert self._process.stderr
+        with self._stderr_lock:
             try:
                 data = os.read(self._process.stderr.fileno(), READ_SIZE)
+            except BlockingIOError:
+                return True
             except (OSError, ValueError):
-                return
-            if not data:
-                return
+                return False
             self._stderr += data
             del self._stderr[:-STDERR_KEPT]
+            return bool(data)
