@@ -8,9 +8,10 @@ import numpy as np
 
 from monolith_kernels.arrays import I4, I8
 from monolith_kernels.cpu._index import shift_of
-from monolith_kernels.fetch import prefetch_read
+from monolith_kernels.fetch import prefetch_near, prefetch_read
 from monolith_kernels.hashing import splitmix64
 from monolith_kernels.jit import kernel
+from monolith_kernels.prim import at, put
 
 __all__ = [
     "REGIONS",
@@ -41,24 +42,30 @@ def unique_of_one(values: I8, table: I4, unique: I8, inverse: I4, counts: I4, fo
     mask = size - 1
     shift = shift_of(size)
     for s in range(size):
-        table[s] = -1
+        put(table, s, np.int32(-1))
+    coming = np.empty(_AHEAD, np.int64)  # slots of the ids that are next, each hashed once
+    for i in range(min(_AHEAD, len(values))):
+        put(coming, i, np.int64(splitmix64(at(values, i)) >> shift))
+    last = len(values) - 1
     for i in range(len(values)):
-        if i + _AHEAD < len(values):
-            prefetch_read(table, np.int64(splitmix64(values[i + _AHEAD]) >> shift))
-        value = values[i]
-        slot = np.int64(splitmix64(value) >> shift)
-        number = table[slot]
-        while number >= 0 and unique[number] != value:
+        slot = at(coming, i & (_AHEAD - 1))
+        ahead = np.int64(splitmix64(at(values, min(i + _AHEAD, last))) >> shift)
+        prefetch_near(table, ahead)
+        put(coming, i & (_AHEAD - 1), ahead)
+        value = at(values, i)
+        number: Any = at(table, slot)
+        while number >= 0 and at(unique, np.int64(number)) != value:
             slot = (slot + 1) & mask
-            number = table[slot]
+            number = at(table, slot)
         if number < 0:
             number = np.int32(found)
-            table[slot] = number
-            unique[found] = value
-            counts[found] = 0
+            put(table, slot, number)
+            put(unique, found, value)
+            put(counts, found, np.int32(1))
             found += 1
-        inverse[i] = number
-        counts[number] += 1
+        else:
+            put(counts, np.int64(number), np.int32(at(counts, np.int64(number)) + 1))
+        put(inverse, i, number)
     return found
 
 

@@ -112,41 +112,43 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
     buckets = len(keys) // WORDS
     shift = shift_of(buckets)
     regions = len(counts)
-    size = buckets // regions
-    wrap = size - 1
-    room = size * SLOTS - 1
+    wrap = buckets // regions - 1
+    within = np.uint64(64) - shift_of(wrap + 1)  # bits of a bucket's number within its region
+    room = (wrap + 1) * SLOTS - 1
     count: Any = len(absent)
-    if hi - lo < regions:
+    some = hi - lo < regions
+    if some:
         count = 0
         for a in range(len(absent)):
-            region = np.int64(splitmix64(ids[absent[a]]) >> shift) // size
-            mine[count] = a
+            region = np.int64(splitmix64(at(ids, np.int64(at(absent, a)))) >> (shift + within))
+            put(mine, count, a)
             count += (region >= lo) & (region < hi)
     for c in range(count):
-        if c + _AHEAD < count:
-            later = ids[absent[mine[c + _AHEAD]]] if hi - lo < regions else ids[absent[c + _AHEAD]]
-            prefetch_read(keys, np.int64(splitmix64(later) >> shift) * WORDS)
-        k: Any = np.int64(mine[c]) if hi - lo < regions else np.int64(c)
-        position = absent[k]
-        key = ids[position]
+        later = min(c + _AHEAD, count - 1)
+        later = np.int64(at(mine, later)) if some else later
+        prefetch_read(keys, np.int64(splitmix64(at(ids, np.int64(at(absent, later)))) >> shift) * WORDS)
+        k: Any = np.int64(at(mine, c)) if some else np.int64(c)
+        position = np.int64(at(absent, k))
+        key = at(ids, position)
         bucket = np.int64(splitmix64(key) >> shift)
         while True:
             first = bucket * 2 * WORDS + FIRST_ROW
             there: Any = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
             taken = fill_of(rows, bucket)
-            if there != -1 or taken < SLOTS:
+            # One test for both: whether a bucket is full cannot be foreseen.
+            if (there != -1) | (taken < SLOTS):
                 break
             bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
         if there == -1:
-            region = bucket // size
-            if counts[region] == room:
+            region = bucket >> np.int64(within)
+            if at(counts, region) == room:
                 return False
-            counts[region] += 1
+            put(counts, region, at(counts, region) + 1)
             there = np.int32(_CLAIMED - position)
             put(keys, bucket * WORDS + taken, key)
             put(rows, first + taken, there)
-            slots[k] = first + taken
-        out[position] = there
+            put(slots, k, first + taken)
+        put(out, position, there)
     return True
 
 
@@ -155,17 +157,18 @@ def number(absent: I4, slots: I8, out: I4, new_positions: I4, next_row: int, fre
     """Turn claims into row numbers, in batch order; ``slots`` keeps those of first occurrences. Returns how many."""
     new = 0
     for k in range(len(absent)):
-        position = absent[k]
-        if out[position] >= 0:
+        position = np.int64(at(absent, k))
+        row = at(out, position)
+        if row >= 0:
             continue
-        first = _CLAIMED - out[position]
+        first = np.int64(_CLAIMED - row)
         if first == position:
-            out[position] = free[new] if new < len(free) else next_row + new - len(free)
-            new_positions[new] = position
-            slots[new] = slots[k]
+            put(out, position, at(free, new) if new < len(free) else np.int32(next_row + new - len(free)))
+            put(new_positions, new, np.int32(position))
+            put(slots, new, at(slots, k))
             new += 1
         else:
-            out[position] = out[first]
+            put(out, position, at(out, first))
     return new
 
 
@@ -173,9 +176,8 @@ def number(absent: I4, slots: I8, out: I4, new_positions: I4, next_row: int, fre
 def write_rows(rows: I4, slots: I8, out: I4, new_positions: I4, lo: int, hi: int) -> None:
     """Write the numbers of new ids lo..hi into their slots."""
     for j in range(lo, hi):
-        if j + _AHEAD < hi:
-            prefetch_read(rows, slots[j + _AHEAD])
-        rows[slots[j]] = out[new_positions[j]]
+        prefetch_read(rows, at(slots, min(j + _AHEAD, hi - 1)))
+        put(rows, at(slots, j), at(out, np.int64(at(new_positions, j))))
 
 
 @kernel
