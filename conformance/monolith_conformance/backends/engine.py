@@ -48,13 +48,13 @@ class _Table:
         return int(self.table.size)
 
     def assign(self, ids: NDArray[np.int64], values: F4, time: int) -> None:
-        self.table.assign(ids, values, time)
+        self.table.assign(ids, values.reshape(-1), time)
 
     def assign_add(self, ids: NDArray[np.int64], values: F4, time: int) -> None:
-        self.table.assign_add(ids, values, time)
+        self.table.assign_add(ids, values.reshape(-1), time)
 
     def optimize(self, ids: NDArray[np.int64], grads: F4, rates: F4, time: int, global_step: int, dedup: bool) -> None:
-        self.table.optimize(ids, grads, rates.astype(np.float32), global_step, time, dedup=dedup)
+        self.table.optimize(ids, grads.reshape(-1), rates.astype(np.float32), global_step, time, dedup=dedup)
 
     def reinitialize(self, ids: NDArray[np.int64], time: int) -> NDArray[np.int32]:
         statuses: NDArray[np.int32] = self.table.reinitialize(ids, time)

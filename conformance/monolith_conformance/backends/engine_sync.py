@@ -24,20 +24,32 @@ PATIENCE = 60.0
 
 
 class Meeting:
-    """Where the ranks of one process exchange: everybody puts something down, then everybody takes all of it."""
+    """Where the ranks of one process exchange: everybody puts something down, then everybody takes all of it.
+
+    ``turn`` is held by the rank that works; it is let go only while a rank waits for the others. So kernels never run
+    beside each other, which a simulated device could not stand.
+    """
 
     def __init__(self, ranks: int) -> None:
         self.ranks = ranks
+        self.turn = threading.Lock()
         self._barrier = threading.Barrier(ranks, timeout=PATIENCE)
         self._places: list[Any] = [None] * ranks
 
     def exchange(self, rank: int, value: Any) -> list[Any]:
         """The values of all ranks, in rank order."""
         self._places[rank] = value
-        self._barrier.wait()
+        self._wait()
         values = list(self._places)
-        self._barrier.wait()
+        self._wait()
         return values
+
+    def _wait(self) -> None:
+        self.turn.release()
+        try:
+            self._barrier.wait()
+        finally:
+            self.turn.acquire()
 
     def abandon(self) -> None:
         """Let nobody wait for a rank that has failed."""
@@ -194,7 +206,8 @@ def _all_ranks(meeting: Meeting, work: Callable[[int], None]) -> None:
 
     def run(rank: int) -> None:
         try:
-            work(rank)
+            with meeting.turn:
+                work(rank)
         except threading.BrokenBarrierError as error:
             failures.append(error)  # Another rank failed, or fell silent.
         except Exception as error:
@@ -202,7 +215,8 @@ def _all_ranks(meeting: Meeting, work: Callable[[int], None]) -> None:
             meeting.abandon()
 
     if meeting.ranks == 1:
-        work(0)
+        with meeting.turn:
+            work(0)
         return
     threads: Sequence[threading.Thread] = [
         threading.Thread(target=run, args=(rank,), name=f"rank {rank}") for rank in range(meeting.ranks)
