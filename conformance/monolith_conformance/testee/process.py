@@ -72,8 +72,10 @@ class Program:
         self._writable.register(self._in, select.POLLOUT)
         assert self._process.stderr
         os.set_blocking(self._process.stderr.fileno(), False)
-        self._has_stderr = select.poll()
-        self._has_stderr.register(self._process.stderr.fileno(), select.POLLIN)
+        # One for each thread that asks: a poll object serves one at a time.
+        self._has_stderr, self._waits_for_stderr = select.poll(), select.poll()
+        for asked in (self._has_stderr, self._waits_for_stderr):
+            asked.register(self._process.stderr.fileno(), select.POLLIN)
         self._stderr_lock = threading.Lock()
         self._reader = threading.Thread(target=self._drain_stderr, daemon=True)
         self._reader.start()
@@ -207,7 +209,7 @@ class Program:
     def _drain_stderr(self) -> None:
         """Keep the end of standard error; reading on keeps a chatty program from blocking."""
         while True:
-            self._has_stderr.poll()
+            self._waits_for_stderr.poll()
             if not self._take_stderr():
                 return
 
