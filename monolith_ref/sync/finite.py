@@ -71,6 +71,12 @@ class NonFiniteGuard:
         self._communicator = communicator
         self.policy = policy
 
+    def is_settled(self, sound: bool) -> bool:
+        """Collective: True where every rank knows, without a look at each number, that all are finite."""
+        if self._communicator.size == 1:
+            return sound
+        return bool(self._communicator.allgather(np.array([sound], np.uint8), "finite").all())
+
     def admits(self, finding: Finding | None, step: int) -> bool:
         """True: go on with the updates. False: skip the step, on all ranks.
 

@@ -208,7 +208,7 @@ class Engine:
         clock.stop("reduce_dense")
         self.embeddings.backward(dx)
         clock.start()
-        if self._guard.admits(self._find_non_finite(batch, dx, reduced), self.global_step):
+        if self._is_admitted(batch, dx, reduced):
             clock.stop("check_finite")
             req_time = batch.global_req_time if self.options.reduction == "exact" else batch.req_time
             self.owned.max_ts = max(self.owned.max_ts, req_time)
@@ -306,13 +306,16 @@ class Engine:
         assert total is not None
         return total
 
-    def _find_non_finite(self, batch: Batch, dx: Any, reduced: Mapping[str, NDArray[np.float32]]) -> Finding | None:
+    def _is_admitted(self, batch: Batch, dx: Any, reduced: Mapping[str, NDArray[np.float32]]) -> bool:
+        """Whether the step goes on to its updates, on all ranks alike."""
         if self.options.non_finite == "propagate":
-            return None
-        if not self._sums_are_finite(batch, dx):
-            found = self.embeddings.find_non_finite()
-            if found is not None:
-                return found
+            return True
+        dense = self._find_non_finite(reduced)
+        if self._guard.is_settled(dense is None and self._sums_are_finite(batch, dx)):
+            return True
+        return self._guard.admits(self.embeddings.find_non_finite() or dense, self.global_step)
+
+    def _find_non_finite(self, reduced: Mapping[str, NDArray[np.float32]]) -> Finding | None:
         variables = self.recorded.graph.variables
         for name, gradient in reduced.items():
             flat = variables[name].unpadded(gradient).reshape(-1)
@@ -322,17 +325,18 @@ class Engine:
         return None
 
     def _sums_are_finite(self, batch: Batch, dx: Any) -> bool:
-        """True where no sum of this step's gradients can overflow, so that nobody need look at each.
+        """True where this rank's part of no sum of gradients can overflow, so that nobody need look at each.
 
-        Only where sums are this rank's own: other ranks' terms are not known here.
+        A part below the largest float over the number of ranks: if that holds on every rank, sums over ranks are
+        finite too.
         """
-        options = self.options
-        alone = self.communicator.size == 1 or options.reduction == "sequential"
-        if not alone or options.grad_wire == "f16" or not batch.rows:
+        if self.options.grad_wire == "f16":
             return False
+        if not batch.rows:
+            return True
         whole = self.target.to_host(dx)
         largest = max(float(whole.max()), -float(whole.min()))
-        occurrences = sum(len(batch.ragged[name].values) for name in self.columns)
+        occurrences = self.communicator.size * sum(len(batch.ragged[name].values) for name in self.columns)
         # A NaN makes the comparison false.
         return largest * max(occurrences, 1) < _FLOAT32_MAX
 
