@@ -296,7 +296,10 @@ class ShardedEmbeddings:
 
         def one(update: Update) -> None:
             store = self._stores[update.table]
-            rows = store.find_or_insert(update.ids, update.rows)
+            if update.skip is None:
+                rows = store.find_or_insert(update.ids, update.rows)
+            else:
+                rows = self._rows_but(store, update)
             store.optimize(
                 rows,
                 update.gradients,
@@ -309,6 +312,16 @@ class ShardedEmbeddings:
 
         by_group(self.target, step.updates, lambda update: self._groups[update.table], one)
         self._applied = step.updates
+
+    def _rows_but(self, store: Any, update: Update) -> Any:
+        """Rows of an update's ids, -1 for those that are left out."""
+        target = self.target
+        kept = np.delete(np.arange(update.ids.shape[0]), update.skip)
+        rows = np.full(update.ids.shape[0], -1, np.int32)
+        known = None if update.rows is None else target.asarray(np.ascontiguousarray(target.to_host(update.rows)[kept]))
+        ids = target.asarray(np.ascontiguousarray(target.to_host(update.ids)[kept]))
+        rows[kept] = target.to_host(store.find_or_insert(ids, known))
+        return target.asarray(rows)
 
     def _run(self, *names: str) -> None:
         for name in names:
@@ -323,7 +336,9 @@ def _kept(updates: list[Update], dims: NDArray[np.int64]) -> list[Update]:
     for update in updates:
         count = update.ids.shape[0]
         stop = update.start + count * int(dims[update.table])
-        kept.append(Update(update.table, _copy(update.ids), _copy(update.gradients[update.start : stop]), 0))
+        kept.append(
+            Update(update.table, _copy(update.ids), _copy(update.gradients[update.start : stop]), 0, skip=update.skip)
+        )
     return kept
 
 

@@ -19,20 +19,30 @@ from numpy.typing import NDArray
 from monolith_ref.sync.buffers import Buffers
 from monolith_ref.sync.finite import first_non_finite
 from monolith_ref.sync.plan import ExchangePlan
-from monolith_ref.sync.step import Step, Update
+from monolith_ref.sync.step import Step, Update, Wide
 from monolith_ref.sync.wide import Addend, elements_of, sum_tables
 
 __all__ = ["ExactReduction", "OrderedReduction", "SequentialReduction", "make_reduction"]
 
 
-def updates_of_blocks(step: Step, target: Target, gradients: Any) -> list[Update]:
-    """One update per (source rank, table), with these gradients in the order of blocks."""
+def updates_of_blocks(
+    step: Step, target: Target, gradients: Any, skipped: NDArray[np.int64] | None = None
+) -> list[Update]:
+    """One update per (source rank, table), with these gradients in the order of blocks.
+
+    ``skipped`` int64, ascending: numbers of received ids that are left out.
+    """
     there = target.asarray(gradients)
     known = step.row_numbers if len(step.row_numbers) == len(step.blocks) else [None] * len(step.blocks)
-    return [
-        Update(block.table, target.asarray(step.received_ids[block.low : block.high]), there, block.start, rows)
-        for block, rows in zip(step.blocks, known, strict=True)
-    ]
+    updates = []
+    for block, rows in zip(step.blocks, known, strict=True):
+        ids = target.asarray(step.received_ids[block.low : block.high])
+        skip = None
+        if skipped is not None and len(skipped):
+            low, high = np.searchsorted(skipped, [block.low, block.high]).tolist()
+            skip = skipped[low:high] - block.low if high > low else None
+        updates.append(Update(block.table, ids, there, block.start, rows, skip))
+    return updates
 
 
 class SequentialReduction:
@@ -56,18 +66,21 @@ class _Merging:
         self._alone = alone
         self._scratch = target.dedup.Scratch()
 
-    def _merge(self, step: Step) -> tuple[Merged, Unique, Any, int]:
-        """(ids by table, distinct ones, where each one's vector begins, floats of all vectors)."""
+    def _merge(self, step: Step) -> tuple[Merged, Unique]:
+        """Ids by table, and the distinct ones."""
         target = self._target
         merged = target.shard.merge(target.asarray(step.received_ids), step.received_counts)
-        unique = target.dedup.unique_tables(merged.ids, merged.table_splits, self._scratch, target.threads)
+        return merged, target.dedup.unique_tables(merged.ids, merged.table_splits, self._scratch, target.threads)
+
+    def _places(self, unique: Unique) -> tuple[Any, int]:
+        """Where each distinct id's vector begins, and the floats of all vectors."""
         counts = np.diff(unique.unique_splits)
         starts = np.cumsum([0, *(counts * self._plan.dims)[:-1]])
         offsets = np.arange(int(counts.sum()), dtype=np.int64)
         offsets -= np.repeat(unique.unique_splits[:-1], counts)
         offsets *= np.repeat(self._plan.dims, counts)
         offsets += np.repeat(starts, counts)
-        return merged, unique, target.asarray(offsets), int(counts @ self._plan.dims)
+        return self._target.asarray(offsets), int(counts @ self._plan.dims)
 
     def _walk(self, step: Step, merged: Merged) -> list[tuple[int, Any, Any]]:
         """(dim, gradients [c, dim], splits) of every block, by (table, source rank): the order of ``merged.ids``."""
@@ -124,7 +137,8 @@ class OrderedReduction(_Merging):
     def reduce(self, step: Step) -> None:
         """One update per table."""
         target = self._target
-        merged, unique, offsets, total = self._merge(step)
+        merged, unique = self._merge(step)
+        offsets, total = self._places(unique)
         sums = self._buffers.target("owner sums", total, np.float32)
         self._add_in_order(step, merged, unique, offsets, sums)
         if self._divisor:
@@ -137,29 +151,27 @@ class OrderedReduction(_Merging):
 class ExactReduction(_Merging):
     """``exact``: the real sum over all occurrences of all ranks, rounded once.
 
-    Ids of one or two ranks without wide sums are right as ``sum`` adds them; the others are added up again, exactly.
+    Most ids come from one rank, as a float32 that is their sum already: they are left where they arrived. The others
+    (of several ranks, or wide) are added up, and their sum takes the place of the first rank's; the places of the
+    other ranks are left out of the updates.
     """
 
     def reduce(self, step: Step) -> None:
-        """One update per table."""
+        """One update per (source rank, table)."""
         assert step.received_wide is not None
+        wide = step.received_wide
+        gradients = step.received_gradients if self._alone else step.received_gradients[:]
+        skipped: NDArray[np.int64] = np.empty(0, np.int64)
         if len({block.source for block in step.blocks}) <= 1:
-            gradients = step.received_gradients if self._alone else step.received_gradients[:]
-            _put_rounded(gradients, step.received_wide.starts, step.received_wide.dims, step.received_wide.partial)
-            step.updates = updates_of_blocks(step, self._target, gradients)
-            return
-        target = self._target
-        merged, unique, offsets, total = self._merge(step)
-        sums = self._buffers.target("owner sums", total, np.float32)
-        self._add_in_order(step, merged, unique, offsets, sums)
-        host = target.to_host(sums)
-        self._add_again(step, merged, unique, np.asarray(target.to_host(offsets)), host)
-        step.updates = self._updates(step, merged, unique, target.asarray(host))
+            _put_rounded(gradients, wide.starts, wide.dims, wide.partial)
+        else:
+            skipped = self._add_up(step, wide, gradients)
+        step.updates = updates_of_blocks(step, self._target, gradients, skipped)
 
-    def _add_again(self, step: Step, merged: Merged, unique: Unique, offsets: Any, sums: NDArray[np.float32]) -> None:
-        """Exact sums of the ids that need them, into ``sums``."""
-        assert step.received_wide is not None
-        target, wide = self._target, step.received_wide
+    def _add_up(self, step: Step, wide: Wide, gradients: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Exact sums in the places of first ranks; the numbers of the other received ids, ascending."""
+        target = self._target
+        merged, unique = self._merge(step)
         inverse = np.asarray(target.to_host(unique.inverse))
         blocks = sorted(step.blocks, key=lambda block: (block.table, block.source))
         firsts = np.array([merged.source_splits[block.table, block.source] for block in blocks])
@@ -169,49 +181,56 @@ class ExactReduction(_Merging):
         by_begin = np.argsort(begins, kind="stable")
         which = by_begin[np.searchsorted(begins[by_begin], wide.starts, side="right") - 1]
         positions = firsts[which] + (wide.starts - begins[which]) // block_dims[which]
-        hard = np.asarray(target.to_host(unique.counts)) > 2
-        hard[inverse[positions]] = True
-        numbers = np.flatnonzero(hard)
+        chosen = np.asarray(target.to_host(unique.counts)) > 1
+        chosen[inverse[positions]] = True
+        numbers = np.flatnonzero(chosen)
         if not len(numbers):
-            _make_plain(sums)
-            return
-        slot_of = np.full(len(hard), -1, np.int32)
+            _make_plain(gradients)
+            return numbers
+        slot_of = np.full(len(chosen), -1, np.int32)
         slot_of[numbers] = np.arange(len(numbers), dtype=np.int32)
-        occurrences = np.flatnonzero(hard[inverse])
+        occurrences = np.flatnonzero(chosen[inverse])
+        slots = slot_of[inverse[occurrences]]
         which = np.searchsorted(firsts, occurrences, side="right") - 1
         dims = block_dims[which]
-        taken = step.received_gradients[elements_of(begins[which] + (occurrences - firsts[which]) * dims, dims)]
-        terms = taken.astype(np.float64)
-        places = np.cumsum(dims) - dims
-        at = places[np.searchsorted(occurrences, positions)]
-        elements = elements_of(at, wide.dims)
+        places = begins[which] + (occurrences - firsts[which]) * dims
+        terms = gradients[elements_of(places, dims)].astype(np.float64)
+        ends = np.cumsum(dims)
+        elements = elements_of((ends - dims)[np.searchsorted(occurrences, positions)], wide.dims)
         terms[elements] = wide.partial.values
-        # One addend a table: its occurrences follow each other.
-        tables = np.searchsorted(unique.unique_splits, numbers, side="right") - 1
-        widths = self._plan.dims[tables]
+        widths = self._plan.dims[np.searchsorted(unique.unique_splits, numbers, side="right") - 1]
         starts = np.cumsum(widths) - widths
-        slots = slot_of[inverse[occurrences]]
-        of_table = np.searchsorted(merged.table_splits, occurrences, side="right") - 1
-        addends = []
-        nothing = target.empty(0, np.float32)
-        for table in np.unique(of_table).tolist():
-            low, high = np.searchsorted(of_table, [table, table + 1]).tolist()
-            dim = int(self._plan.dims[table])
-            vectors = terms[places[low] : places[low] + (high - low) * dim].reshape(-1, dim)
-            splits = np.arange(low, high + 1, dtype=np.int64)
-            addends.append(Addend(dim, target.asarray(vectors), 0, splits, nothing))
         more = None
         if len(wide.partial.elements):
             # Their accumulators, by element of the sums; several ranks may have some for one.
             element = elements[wide.partial.elements]
-            owner = np.searchsorted(places, element, side="right") - 1
-            goal = starts[slots[owner]] + element - places[owner]
-            listed, into = np.unique(goal, return_inverse=True)
+            owner = np.searchsorted(ends, element, side="right")
+            listed, into = np.unique(starts[slots[owner]] + element - (ends - dims)[owner], return_inverse=True)
             limbs = exact.limbs_of(len(listed))
             np.add.at(limbs, into, wide.partial.limbs)
             more = Partial(np.empty(0), listed, limbs)
+        of_table = np.searchsorted(merged.table_splits, occurrences, side="right") - 1
+        addends = self._addends(terms, of_table, ends)
         partial = sum_tables(target, addends, slots, starts, int(widths.sum()), more)
-        _put_rounded(sums, offsets[numbers], widths, partial)
+        _, first = np.unique(slots, return_index=True)
+        _put_rounded(gradients, places[first], widths, partial)
+        later = np.delete(np.arange(len(occurrences)), first)
+        lows = np.array([block.low for block in blocks])
+        return np.sort((lows[which] + occurrences - firsts[which])[later])
+
+    def _addends(
+        self, terms: NDArray[np.float64], of_table: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> list[Addend]:
+        """One addend a table: its occurrences follow each other."""
+        target, addends = self._target, []
+        nothing = target.empty(0, np.float32)
+        for table in np.unique(of_table).tolist():
+            low, high = np.searchsorted(of_table, [table, table + 1]).tolist()
+            dim = int(self._plan.dims[table])
+            vectors = terms[int(ends[high - 1]) - (high - low) * dim : int(ends[high - 1])].reshape(-1, dim)
+            splits = np.arange(low, high + 1, dtype=np.int64)
+            addends.append(Addend(dim, target.asarray(vectors), 0, splits, nothing))
+        return addends
 
 
 def _put_rounded(sums: NDArray[np.float32], starts: Any, dims: Any, partial: Partial) -> None:

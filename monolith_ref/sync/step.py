@@ -30,7 +30,8 @@ class Block(NamedTuple):
 class Update(NamedTuple):
     """One call of a table's optimizer: ``ids`` int64 [n], gradient i at ``gradients[start + i * dim:]`` (both T).
 
-    ``rows``: row numbers int32 [n] that the lookup of this step found (-1: absent then), or None.
+    ``rows``: row numbers int32 [n] that the lookup of this step found (-1: absent then), or None. ``skip``: positions
+    int64, ascending, host, that are left out, or None.
     """
 
     table: int
@@ -38,6 +39,7 @@ class Update(NamedTuple):
     gradients: Any
     start: int
     rows: Any = None
+    skip: Any = None
 
 
 class Wide(NamedTuple):
