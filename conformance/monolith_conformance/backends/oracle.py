@@ -30,8 +30,8 @@ __all__ = ["OracleBackend"]
 class _Table:
     """An oracle table behind the protocol's operations."""
 
-    def __init__(self, table: OracleTable) -> None:
-        self.table = table
+    def __init__(self, table: OracleTable, config: bytes) -> None:
+        self.table, self.config = table, config
         self.dim, self.segments, self.serving = table.dim, len(table.segments), table.serving
         self._rules = [segment.rule for segment in table.segments]
         self._stepped = "batch_softmax" in self._rules
@@ -134,11 +134,13 @@ class OracleBackend(DumpBackend):
     """Every rule as the oracle states it."""
 
     name = "oracle"
+    file_ops = (*DumpBackend.file_ops, "job.write", "delta.write", "job.read")
 
     def start(self, profile: str, quirks: Any) -> None:
         super().start(profile, quirks)
         self._first: OracleTable | None = None
         self.filters = SharedFilters(self._filter)
+        self._jobs = oracle_files.Jobs()
 
     def capabilities(self) -> list[str]:
         names = super().capabilities()
@@ -162,7 +164,7 @@ class OracleBackend(DumpBackend):
             shared=self._first,
         )
         self._first = self._first or made
-        return _Table(made)
+        return _Table(made, config.SerializeToString(deterministic=True))
 
     def combine(self, message: testee_pb2.Combine) -> testee_pb2.Result:
         splits = list(message.row_splits)
@@ -225,6 +227,19 @@ class OracleBackend(DumpBackend):
     def read_filter(self, table: TableAdaptor, path: Path) -> int:
         return oracle_files.read_filter(_ours(table).table, path)
 
+    def write_job(self, tables: Tables, folder: Path, step: int, delta: bool) -> list[int]:
+        whole = {name: (t.config, t.table.max_ts, t.written()) for name, t in _all_ours(tables).items()}
+        return self._jobs.write(whole, folder, step, delta)
+
+    def read_job(self, tables: Tables, folder: Path) -> list[int]:
+        ours = _all_ours(tables)
+        found = oracle_files.read_job(folder, {name: table.config for name, table in ours.items()})
+        rows = {name: table.rows_of(found[name].records) for name, table in ours.items()}
+        for name, table in ours.items():
+            table.refill(rows[name])
+            table.table.max_ts = found[name].max_ts
+        return [table.size() for table in ours.values()]
+
     def models_of(self, data: bytes) -> list[str]:
         with _dump_errors():
             return list(dump_wire.read_models(data))
@@ -250,3 +265,7 @@ def _dump_errors() -> Iterator[None]:
 def _ours(table: TableAdaptor) -> _Table:
     assert isinstance(table, _Table)
     return table
+
+
+def _all_ours(tables: Tables) -> dict[str, _Table]:
+    return {name: _ours(table) for name, table in tables.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from monolith_protos import hash_table_pb2
 
 from monolith_conformance.entries import entry_of, row_of
-from monolith_conformance.oracle import files, filter_files
+from monolith_conformance.oracle import files, filter_files, job_files
 from monolith_conformance.oracle.filters import OracleSlidingFilter
 from monolith_ref.errors import CheckpointError, StateError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from monolith_conformance.oracle.table import OracleTable, Row
 
-__all__ = ["filter_of", "reading", "rows_of", "shard_count", "written_rows"]
+__all__ = ["Jobs", "filter_of", "read_job", "reading", "rows_of", "shard_count", "written_rows"]
 
 
 @contextmanager
@@ -79,3 +79,40 @@ def read_filter(table: Any, path: Path) -> int:
     """See :meth:`~monolith_conformance.backends.file_requests.FileBackend.read_filter`."""
     with reading():
         return filter_files.read_filter(path, filter_of(table))
+
+
+class Jobs:
+    """Sets of several tables in one folder, and increments: what each was written with last."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[dict[str, Any], dict[str, dict[int, bytes]]]] = {}
+
+    def write(
+        self, tables: Mapping[str, tuple[bytes, int, list[bytes]]], folder: Path, step: int, delta: bool
+    ) -> list[int]:
+        """A whole set, or what differs from the last one; tables are (message, latest update, records)."""
+        if delta and str(folder) not in self._last:
+            raise StateError(f"an increment of step {step} has no set before it")
+        previous, before = self._last[str(folder)] if delta else (None, {})
+        now = {name: {_id(record): record for record in records} for name, (_, _, records) in tables.items()}
+        parts = {}
+        for name, (config, max_ts, _) in tables.items():
+            old = before.get(name, {})
+            changed = [record for fid, record in now[name].items() if old.get(fid) != record]
+            parts[name] = job_files.JobTable(config, max_ts, changed, sorted(old.keys() - now[name].keys()))
+        folder.mkdir(parents=True, exist_ok=True)
+        self._last[str(folder)] = job_files.write_set(folder, step, parts, previous), now
+        return [len(part.records) for part in parts.values()]
+
+
+def _id(record: bytes) -> int:
+    return hash_table_pb2.EntryDump.FromString(record).id
+
+
+def read_job(folder: Path, configs: Mapping[str, bytes]) -> dict[str, job_files.JobTable]:
+    """The tables of the newest set; CheckpointError unless they are these, with these messages."""
+    with reading():
+        found = job_files.read_newest(folder)
+    if {name: table.config for name, table in found.items()} != dict(configs):
+        raise CheckpointError("the set has other tables, or tables of other messages")
+    return found

@@ -1,4 +1,4 @@
-"""Files of several tables, of filters, and sets with increments."""
+"""Files of several tables, and of filters."""
 
 from __future__ import annotations
 
@@ -236,65 +236,3 @@ def _filter_files(session: Session) -> None:
     for number, (a, b) in enumerate(zip(found.splits, wanted.splits, strict=True)):
         if a.cells != b.cells or a.num_elements != b.num_elements:
             session.fail(f"split {number}", f"{a.num_elements} elements", f"{b.num_elements}, cell by cell the same")
-
-
-JOB = (
-    "checkpoint.job.write",
-    "checkpoint.delta.write",
-    "checkpoint.job.read",
-    "table.assign",
-    "table.save",
-    "table.evict",
-)
-
-
-@case("checkpoint/delta/equals-a-whole-set", "checkpoints 5.2", needs=(*JOB, "optimizer.adagrad"), required=False)
-def _delta(session: Session) -> None:
-    """A whole set and the increments after it give the table as it was: changed, new and gone rows."""
-    config = table_config([{"dim": 1, "rule": "adagrad", "config": {}}])
-    config.slot_expire_time_config.default_expire_time = 3
-    table, other, folder = session.table(config), adagrad(session, 2), session.folder()
-    named = tables({"t": table, "other": other})
-    table.op("assign", list(range(1, 9)), np.arange(1, 9), time=DAY)
-    other.op("assign", [1], [1.0, 2.0], time=DAY)
-    session.ask(request("job.write", folder, named, 1))
-    session.expect(ints=[1, 8])
-    rate = np.array([0.5], np.float32)
-    table.op("optimize", [2, 20], [1.0, 1.0], rate, time=2 * DAY)
-    session.ask(request("delta.write", folder, named, 2))
-    table.op("assign", [3, 30], [7.0, 8.0], time=4 * DAY)
-    table.op("evict", time=4 * DAY + 5)
-    session.ask(request("delta.write", folder, named, 3))
-    table.op("save")
-    expected = list(session.transcript.steps[-1].reply.result.entries)  # type: ignore[union-attr]
-    twin, twin_other = session.table(config), adagrad(session, 2)
-    session.ask(request("job.read", folder, tables({"t": twin, "other": twin_other})))
-    twin.op("save")
-    session.expect(entries=expected)
-    twin_other.op("lookup", [1])
-    session.expect(floats=np.array([1, 2], np.float32), ints=[1])
-
-
-@case(
-    "checkpoint/delta/gap-is-refused",
-    "checkpoints 5.2",
-    needs=(*JOB, "optimizer.adagrad", "table.size"),
-    required=False,
-    accuracy="exact",
-)
-def _gap(session: Session) -> None:
-    """Where an increment in between is missing nothing is read."""
-    table, folder = adagrad(session), session.folder()
-    named = tables({"t": table})
-    for step in range(1, 4):
-        table.op("assign", [step], [float(step)], time=step)
-        session.ask(request("job.write" if step == 1 else "delta.write", folder, named, step))
-    gone = [path for path in folder.glob("*-2*") if path.is_file()]
-    if not gone:
-        session.fail("files of step 2", "none", "some, to be taken away")
-    for path in gone:
-        path.unlink()
-    twin = adagrad(session)
-    session.expect_error(request("job.read", folder, tables({"t": twin})))
-    twin.op("size")
-    session.expect(ints=[0])
