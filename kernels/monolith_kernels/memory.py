@@ -104,9 +104,9 @@ class RowStorage:
             self.rows = self._view(min(wanted, len(self._whole)))
             if self._space is not None and self.rows.nbytes >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE"):
                 self._space.madvise(mmap.MADV_HUGEPAGE)
-                if used >= _HUGE:
+                if used:
                     with contextlib.suppress(OSError):  # older systems do it by and by
-                        self._space.madvise(_COLLAPSE, 0, used // _HUGE * _HUGE)
+                        self._space.madvise(_COLLAPSE, 0, -(-used // _HUGE) * _HUGE)
                 self._space = None
             return
         grown = self._view(wanted)
