@@ -20,7 +20,8 @@ from monolith_ref.training.clipping import clip_factor, exact_norm, exact_square
 from monolith_ref.training.engine import Engine
 from monolith_ref.training.model import EstimatorSpec, ModelFeatures, MonolithModel
 from monolith_ref.training.observer import ForwardResult, Observer, StepResult
-from tests.monolith_ref.training.tasks import DIM, HIDDEN, LR, NAMES, START, F, Task, batch, same, table_rows
+from tests.monolith_ref.training.tasks import DIM, HIDDEN, LR, NAMES, SLOTS, START, F, Task, batch, same, table_rows
+from tests.monolith_ref.training.threads import ThreadRanks
 
 
 def adagrad(w: F, a: F, g: F) -> tuple[F, F]:
@@ -424,6 +425,34 @@ def test_ids_get_rows_once_they_have_been_counted_often_enough() -> None:
         sizes.append((engine.embeddings.tables["first"].size, engine.embeddings.tables["second"].size))
     distinct = [len(np.unique(batch(0, 6).ragged[name].values)) for name in ("first", "second")]
     assert sizes == [(0, distinct[1]), (0, distinct[1]), (distinct[0], distinct[1])]
+
+
+def test_a_rank_whose_id_another_one_let_in_finds_its_row() -> None:
+    """Three ranks bring one id in one step, threshold 1: the first is held back, the second makes the row, and the
+    third does not ask the filter, though the lookup before knew no row."""
+
+    class Filtered(Task):
+        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
+            self.create_embedding_feature_column("first", occurrence_threshold=1)
+            return super().model_fn(features, mode)
+
+    fid = (SLOTS["first"] << 48) + 6 * (1 << 17)
+    one = Batch({**batch(0, 1).ragged, "first": Ragged.from_rows([[fid]])}, {"label": np.ones(1, np.float32)}, 1)
+
+    def work(communicator: Any) -> Engine:
+        engine = Engine(Filtered(), communicator=communicator, filter_capacity=1000)
+        engine.step(one)
+        return engine
+
+    owner = next(e for e in ThreadRanks(3).run(work) if e.embeddings.tables["first"].size)
+    assert owner.owned.filter is not None
+    assert owner.owned.filter.get(fid) == 2
+    alone = Engine(Task())
+    for _ in range(2):
+        alone.embeddings.forward(one.ragged, 1)
+        alone.embeddings.backward(owner.embeddings.step.dx)
+        alone.embeddings.apply(alone.learning_rates(), 0)
+    same(table_rows(owner)[fid], table_rows(alone)[fid])
 
 
 def test_what_synchronous_training_does_not_have() -> None:
