@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from monolith_kernels.arrays import F4, F8, I8
 from monolith_kernels.jit import kernel
-from monolith_kernels.superaccumulator import add_term
+from monolith_kernels.prim import shared
+from monolith_kernels.superaccumulator import add_term, double_bits
 
 __all__ = [
     "finish_rows",
@@ -155,10 +158,21 @@ def weight_gradient(x: F4, g: F4, out: F4, lo: int, hi: int) -> None:
                     o[c] = o[c] + xk * gi[c]
 
 
+@shared
+def lost(s: Any, v: Any, t: Any) -> Any:
+    """Bits that are 0 but for the top one exactly where t, the rounded s + v, is the real sum.
+
+    The difference between t and the larger term is exact, so it is the other term only where nothing was rounded away.
+    Which one is larger is not asked: the other difference is then the larger term too. Fewer additions than TwoSum.
+    """
+    return (double_bits(t - s) ^ double_bits(v)) | (double_bits(t - v) ^ double_bits(s))
+
+
 @kernel
 def weight_gradient_exact(x: F4, g: F4, out: F8, error: F8, lo: int, hi: int) -> None:
-    """Float64 sums of the rounded products by TwoSum, with the size of what is rounded away."""
+    """Float64 sums of the rounded products; ``error`` counts where one was not exact. Four batch rows at a time."""
     batch, width = g.shape
+    four = batch - batch % 4
     for k0 in range(lo, hi, _BLOCK):
         k1 = min(k0 + _BLOCK, hi)
         for k in range(k0, k1):
@@ -168,7 +182,31 @@ def weight_gradient_exact(x: F4, g: F4, out: F8, error: F8, lo: int, hi: int) ->
                 row[c] = 0.0
             for c in range(width):
                 wrong[c] = 0.0
-        for i in range(batch):
+        for i in range(0, four, 4):
+            g0 = g[i]
+            g1 = g[i + 1]
+            g2 = g[i + 2]
+            g3 = g[i + 3]
+            for k in range(k0, k1):
+                row = out[k]
+                wrong = error[k]
+                x0 = x[i, k]
+                x1 = x[i + 1, k]
+                x2 = x[i + 2, k]
+                x3 = x[i + 3, k]
+                for c in range(width):
+                    v0 = np.float64(x0 * g0[c])
+                    v1 = np.float64(x1 * g1[c])
+                    v2 = np.float64(x2 * g2[c])
+                    v3 = np.float64(x3 * g3[c])
+                    s0 = row[c] + v0
+                    s1 = s0 + v1
+                    s2 = s1 + v2
+                    s3 = s2 + v3
+                    gone = (lost(row[c], v0, s0) | lost(s0, v1, s1)) | (lost(s1, v2, s2) | lost(s2, v3, s3))
+                    wrong[c] = wrong[c] + (1.0 if gone << 1 != 0 else 0.0)
+                    row[c] = s3
+        for i in range(four, batch):
             gi = g[i]
             for k in range(k0, k1):
                 row = out[k]
@@ -176,10 +214,8 @@ def weight_gradient_exact(x: F4, g: F4, out: F8, error: F8, lo: int, hi: int) ->
                 xk = x[i, k]
                 for c in range(width):
                     v = np.float64(xk * gi[c])
-                    s = row[c]
-                    t = s + v
-                    b = t - s
-                    wrong[c] = wrong[c] + abs((s - (t - b)) + (v - b))
+                    t = row[c] + v
+                    wrong[c] = wrong[c] + (1.0 if lost(row[c], v, t) << 1 != 0 else 0.0)
                     row[c] = t
 
 

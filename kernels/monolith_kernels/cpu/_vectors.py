@@ -1,4 +1,4 @@
-"""Eight floats at a time, said outright.
+"""Eight float32 or float64 at a time, said outright.
 
 A loop over one row's floats is short and its length is known at run time only. Compiled as a loop, it spends more time
 on asking whether source and destination overlap and on leftover floats than on moving them.
@@ -19,17 +19,14 @@ __all__ = ["LANES", "add_lanes", "clear_lanes", "move_lanes", "move_lanes_if"]
 
 LANES = 8
 
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
-
 
 def move_lanes(out: Any, target: Any, source: Any, start: Any) -> None:
-    """``out[target:target + 8] = source[start:start + 8]``, bits preserved; float32, places are not checked."""
+    """``out[target:target + 8] = source[start:start + 8]``, bits preserved, one type, not checked."""
     out[target : target + LANES] = source[start : start + LANES]
 
 
 def move_lanes_if(out: Any, target: Any, source: Any, start: Any, keep: Any) -> None:
-    """As :func:`move_lanes` where ``keep`` is -1; +0.0 where it is 0, though the source is read. No jump."""
+    """As :func:`move_lanes` (float32) where ``keep`` is -1; +0.0 where it is 0, though the source is read. No jump."""
     out[target : target + LANES] = source[start : start + LANES] if keep else np.float32(0.0)
 
 
@@ -43,9 +40,13 @@ def clear_lanes(out: Any, target: Any) -> None:
     out[target : target + LANES] = np.float32(0.0)
 
 
+def _vector(array_type: Any) -> ir.VectorType:
+    return ir.VectorType(ir.DoubleType() if array_type.dtype == types.float64 else ir.FloatType(), LANES)
+
+
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [place], inbounds=True), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [place], inbounds=True), _vector(array_type).as_pointer())
 
 
 @intrinsic
@@ -65,7 +66,7 @@ def _move_if(typingctx: Any, out: Any, target: Any, source: Any, start: Any, kee
         value = builder.load(_pointer(context, builder, signature.args[2], args[2], args[3]), align=4)
         first = builder.insert_element(ir.Constant(bits, ir.Undefined), args[4], ir.Constant(i32, 0))
         mask = builder.shuffle_vector(first, ir.Constant(bits, ir.Undefined), ir.Constant(bits, [0] * LANES))
-        value = builder.bitcast(builder.and_(builder.bitcast(value, bits), mask), _VECTOR)
+        value = builder.bitcast(builder.and_(builder.bitcast(value, bits), mask), value.type)
         builder.store(value, _pointer(context, builder, signature.args[0], args[0], args[1]), align=4)
         return context.get_dummy_value()
 
@@ -86,7 +87,8 @@ def _add(typingctx: Any, out: Any, target: Any, source: Any, start: Any) -> Any:
 @intrinsic
 def _clear(typingctx: Any, out: Any, target: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(_ZEROS, _pointer(context, builder, signature.args[0], args[0], args[1]), align=4)
+        zeros = ir.Constant(_vector(signature.args[0]), [0.0] * LANES)
+        builder.store(zeros, _pointer(context, builder, signature.args[0], args[0], args[1]), align=4)
         return context.get_dummy_value()
 
     return types.void(out, types.intp), codegen
