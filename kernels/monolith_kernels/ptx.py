@@ -7,10 +7,12 @@ Kernels become PTX (for the oldest architecture; newer ones take the same), whic
 * vector loads and stores where a kernel says that rows allow them.
 
 ``ptxas`` then assembles for every architecture; registers must not spill. Exit status 1 on any violation.
+``--table`` adds what the assembled code says of speed: occupancy and vector accesses.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import pkgutil
 import re
@@ -26,7 +28,16 @@ from unittest import mock
 if TYPE_CHECKING:
     from monolith_kernels.cuda.signatures import Variant
 
-__all__ = ["ARCHITECTURES", "Resources", "assemble", "compile_all", "main", "violations"]
+__all__ = [
+    "ARCHITECTURES",
+    "Resources",
+    "assemble",
+    "compile_all",
+    "main",
+    "occupancy",
+    "vector_accesses",
+    "violations",
+]
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 _OLDEST = (8, 0)
@@ -157,6 +168,28 @@ def assemble(text: str, architecture: str, assembler: Path) -> Resources:
     )
 
 
+_WARPS = 64
+"""Warps that a multiprocessor of these architectures holds."""
+_REGISTERS = 65_536
+_SHARED_BYTES = {"sm_80": 164 << 10, "sm_90": 228 << 10, "sm_100": 228 << 10}
+
+
+def occupancy(used: Resources, architecture: str, threads: int) -> float:
+    """Share of a multiprocessor's warps that may run at once, in blocks of ``threads``; 1 is all of them.
+
+    Registers go to warps in units of 256, shared memory to blocks with 1 KiB for the system.
+    """
+    warps = -(-threads // 32)
+    by_registers = _REGISTERS // (-(-max(used.registers, 1) * 32 // 256) * 256) // warps
+    by_memory = _SHARED_BYTES[architecture] // (used.shared + 1024)
+    return min(_WARPS // warps, by_registers, by_memory) * warps / _WARPS
+
+
+def vector_accesses(text: str) -> tuple[int, int]:
+    """(loads, stores) of four floats at a time in a kernel's PTX."""
+    return len(re.findall(r"\bld\.global\S*\.v4\.f32", text)), len(re.findall(r"\bst\.global\S*\.v4\.f32", text))
+
+
 def bytes_per_row(variant: Variant) -> int | None:
     """Bytes that a kernel moves between memory and chip for a row of 16 floats, where it works on rows."""
     name = variant.kernel.name.removeprefix("monolith_kernels.cuda.")
@@ -185,16 +218,23 @@ def _line(label: str, *columns: Any) -> str:
     return f"{label:58}" + "".join(f"{column:>13}" for column in columns)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Compile, check, assemble, print a table; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m monolith_kernels.ptx", description="Judge CUDA kernels by their code."
+    )
+    parser.add_argument("--table", action="store_true", help="occupancy and vector accesses too")
+    options = parser.parse_args(arguments)
     load_kernels()
+    from monolith_kernels.cuda.launch import THREADS
     from monolith_kernels.cuda.signatures import variants
 
     chosen = variants()
     texts, bad = compile_all(chosen)
     chosen = [variant for variant in chosen if variant.label in texts]
     assembler = find_assembler()
-    print(_line("kernel", *ARCHITECTURES, "shared bytes", "bytes/row"))
+    more = (*(f"warps {name}" for name in ARCHITECTURES), "vector ld/st") if options.table else ()
+    print(_line("kernel", *ARCHITECTURES, "shared bytes", "bytes/row", *more))
     with ThreadPoolExecutor(2) as pool:
         jobs = {
             variant.label: [pool.submit(assemble, texts[variant.label], arch, assembler) for arch in ARCHITECTURES]
@@ -208,7 +248,11 @@ def main() -> int:
                     bad.append(f"{variant.label}: spills {used.spilled} bytes on {arch}")
             moved = bytes_per_row(variant)
             shared = max(used.shared for used in results)
-            print(_line(variant.label, *(used.registers for used in results), shared, moved if moved else "-"))
+            if options.table:
+                shares = (occupancy(used, arch, THREADS) for used, arch in zip(results, ARCHITECTURES, strict=True))
+                loads, stores = vector_accesses(texts[variant.label])
+                more = (*(f"{share:.0%}" for share in shares), f"{loads}/{stores}")
+            print(_line(variant.label, *(used.registers for used in results), shared, moved if moved else "-", *more))
     print(f"{len(chosen)} kernels, {len(chosen) * len(ARCHITECTURES)} assembled, {len(bad)} violations")
     for words in bad:
         print(f"VIOLATION {words}")

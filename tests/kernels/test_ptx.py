@@ -50,6 +50,19 @@ def test_what_a_kernel_means_is_allowed() -> None:
     assert ptx.violations("mul.f32 %f1, %f2, %f3;", vectors=True) == ["no vector load and store"]
 
 
+def test_occupancy_is_bounded_by_registers_and_by_shared_memory() -> None:
+    assert ptx.occupancy(ptx.Resources(32, 0, 0), "sm_80", 256) == 1
+    assert ptx.occupancy(ptx.Resources(33, 0, 0), "sm_80", 256) == 48 / 64
+    assert ptx.occupancy(ptx.Resources(64, 0, 0), "sm_90", 256) == 32 / 64
+    assert ptx.occupancy(ptx.Resources(16, 40 << 10, 0), "sm_80", 256) == 4 * 8 / 64
+    assert ptx.occupancy(ptx.Resources(16, 40 << 10, 0), "sm_90", 256) == 5 * 8 / 64
+
+
+def test_vector_accesses_are_counted() -> None:
+    assert ptx.vector_accesses(CLEAN) == (1, 1)
+    assert ptx.vector_accesses("ld.global.f32 %f1, [%rd1];") == (0, 0)
+
+
 @pytest.fixture(scope="module")
 def chosen() -> list[Any]:
     pytest.importorskip("numba_cuda", reason="the CUDA compiler is an extra")
