@@ -13,7 +13,7 @@ from monolith_conformance.cases import Case, all_cases
 from monolith_conformance.cases.saved import saved_cases
 from monolith_conformance.environment import environment_problems, environment_versions
 from monolith_conformance.explain import explain_failures
-from monolith_conformance.explain.failures import repeat_command
+from monolith_conformance.explain.failures import common_causes, repeat_command
 from monolith_conformance.outcome import Outcome, RunSummary
 from monolith_conformance.ranks import deal, gather
 from monolith_conformance.runner import run_cases, select
@@ -123,6 +123,7 @@ def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], Non
         summary.seconds += joined.seconds
     _explain(request, backend, summary, quirks)
     summary = gather(ranks, summary, chosen)
+    summary.notes += common_causes(summary.outcomes.values())
     summary.environment = environment_versions()
     if ranks.size > 1:
         shared = f"{len(together)} cases on all of them together, {exchanges} steps from rank to rank"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ from monolith_conformance.outcome import Outcome
 from monolith_conformance.transcript import Transcript
 from monolith_ref.quirks import Quirks
 
-__all__ = ["Explanation", "explain_failures", "repeat_command"]
+__all__ = ["Explanation", "common_causes", "explain_failures", "repeat_command"]
 
+OR = ", or "
 SECONDS = 60.0
 SECONDS_A_CASE = 4.0
 
@@ -57,7 +59,7 @@ class Explanation:
         share = Budget(SECONDS_A_CASE / 2)
         found = matching(outcome.case, transcript, self.profile, self.quirks, share)
         if outcome.status == "failed" and found:
-            outcome.cause = ", or ".join(found)
+            outcome.cause = OR.join(found)
         outcome.smallest = self._smallest(outcome, transcript)
 
     def _smallest(self, outcome: Outcome, transcript: Transcript) -> Shown | None:
@@ -82,6 +84,21 @@ def explain_failures(
 ) -> int:
     """Explain the failed ones among ``outcomes``; the number of failures that the budget left unexplained."""
     return Explanation(backend, profile, quirks, accuracy, seconds).explain(outcomes)
+
+
+def common_causes(outcomes: Iterable[Outcome]) -> list[str]:
+    """What explains most failures of each area, where several failures have a cause: one sentence an area."""
+    failures: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.status in ("failed", "fault"):
+            failures.setdefault(outcome.case.area, []).append(outcome)
+    sentences = []
+    for area, failed in failures.items():
+        causes = Counter(cause for outcome in failed if outcome.cause for cause in outcome.cause.split(OR))
+        if causes and causes.most_common(1)[0][1] > 1:
+            cause, count = causes.most_common(1)[0]
+            sentences.append(f"{count} of {len(failed)} failures of {area}: {cause}")
+    return sentences
 
 
 def repeat_command(backend: str, case_id: str, profile: str, quirks: str, encoding: str = "protobuf") -> str:

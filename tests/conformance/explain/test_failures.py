@@ -22,6 +22,7 @@ from monolith_conformance.ranks import deal, gather
 from monolith_conformance.replaying import replay_transcript
 from monolith_conformance.runner import run_cases, select
 from monolith_conformance.transcript import Transcript
+from monolith_conformance.whole_run import RunRequest, run_suite
 from monolith_protos import testee_pb2
 from typer.testing import CliRunner
 
@@ -151,6 +152,16 @@ def _accuracy():  # type: ignore[no-untyped-def]
     from monolith_conformance.accuracy import EXACT
 
     return EXACT
+
+
+def test_the_cause_of_most_failures_of_an_area_is_said_once() -> None:
+    summary = run_suite(RunRequest("mutant:adagrad-multiplies-first", selection=("core/optimizer.adagrad/", "core/lo")))
+    (note,) = summary.notes
+    failed = summary.count("failed")
+    assert note == (
+        f"{failed} of {failed} failures of core/optimizer.adagrad: equals the rule with the rate multiplied by the "
+        "gradient before it is divided by the root"
+    )
 
 
 def test_the_command_repeats_everything_that_was_asked() -> None:
