@@ -1,7 +1,8 @@
 """Several ranks of the engine in one process: real exchanges, one thread a rank, on one table's rows.
 
 Every rank runs the engine's own stages; what they send goes through memory. All ranks work on the rows of one store,
-each on the ids that it owns, and they take turns wherever they touch it, so that nothing depends on threads.
+each on the ids that it owns, and they take turns wherever they touch it, so that nothing depends on threads. Where rows
+are drawn at random, new rows of one step are therefore drawn owner by owner.
 """
 
 from __future__ import annotations

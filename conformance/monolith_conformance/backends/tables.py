@@ -8,6 +8,7 @@ Results: ``lookup`` floats and the number found, ``contains`` flags, ``size``, `
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -86,7 +87,9 @@ class TableBackend(DirectBackend):
         config = hash_table_pb2.EmbeddingHashTableConfig.FromString(message.config)
         if message.table in self.tables:
             raise StateError(f"table {message.table!r} exists already")
-        self.tables[message.table] = self.new_table(config, message.filter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Odd settings are asked for on purpose.
+            self.tables[message.table] = self.new_table(config, message.filter)
         return testee_pb2.Result()
 
     def drop(self, message: testee_pb2.Drop) -> testee_pb2.Result:
