@@ -15,7 +15,7 @@ import pytest
 PROGRAM = """
 import json, re, numpy as np
 from monolith_kernels.target import target
-from monolith_kernels.cpu import _gradient_sums, _matmul, _rows, _segment
+from monolith_kernels.cpu import _gradient_sums, _index, _matmul, _rows, _segment
 
 t = target("cpu")
 f = lambda *shape: np.ones(shape, np.float32)
@@ -28,6 +28,8 @@ zeros = np.zeros(64)
 t.segment.gradient_sums_exact(f(2, 16), 0, 16, i8, i4, f(0), i8[:2] * 16, zeros, zeros.copy(), 0)
 t.dense.matmul(f(4, 8), f(8, 16), f(4, 16))
 t.dense.weight_gradient(f(4, 8), f(4, 16), f(8, 16))
+t.dense.weight_gradient_exact(f(4, 8), f(4, 16), np.zeros((8, 16)), np.zeros((8, 16)))
+t.lookup.find(t.lookup.make_index(), i8, np.empty(3, np.int32))
 from monolith_kernels import rules
 from monolith_kernels.cpu import optimize
 from monolith_kernels.layout import RowLayout, Segment
@@ -48,6 +50,8 @@ kernels = {
     "gradient_sums_exact": _gradient_sums.gradient_sums_exact,
     "matmul": _matmul.products,
     "weight_gradient": _matmul.weight_gradient,
+    "weight_gradient_exact": _matmul.weight_gradient_exact,
+    "find": _index.find,
 }
 asm = {name: "".join(k.inspect_asm(s) for s in k.signatures) for name, k in kernels.items()}
 print(json.dumps({**asm, **updates, **bodies}))
@@ -61,6 +65,8 @@ EXPECTED = {
     "gradient_sums_exact": r"vaddpd\s.*%[yz]mm",
     "matmul": r"vmulps\s.*%[yz]mm",
     "weight_gradient": r"vmulps\s.*%[yz]mm",
+    "weight_gradient_exact": r"vsubpd\s.*%[yz]mm",
+    "find": r"vpcmpeqq\s.*%[xyz]mm",
 }
 
 
@@ -83,7 +89,7 @@ def test_loops_are_vectors(name: str, assembly: dict[str, str]) -> None:
     assert re.search(EXPECTED[name], assembly[name]), f"{name} is scalar code"
 
 
-@pytest.mark.parametrize("name", ["gather", "sum", "sum_rows"])
+@pytest.mark.parametrize("name", ["find", "gather", "sum", "sum_rows"])
 def test_rows_are_asked_for_before_they_are_read(name: str, assembly: dict[str, str]) -> None:
     assert "prefetch" in assembly[name]
 
