@@ -11,7 +11,6 @@ from monolith_conformance.runner import run_cases
 from monolith_ref.errors import ConfigError
 from monolith_ref.quirks import Quirks
 
-
 CONDITIONS = [
     (quirks, profile) for profile in ("ieee", "avx") for quirks in ("default", "original +unbuilt_rules", "clean")
 ]
