@@ -23,7 +23,7 @@ def _rate(*rates: float) -> np.ndarray:
     return np.array(rates, np.float32)
 
 
-@case("core/lookup/unknown-reads-zero", "tables 1", needs=(*BASIC, "table.size"), accuracy="exact")
+@case("core/lookup/unknown-reads-zero", "tables 1", needs=(*BASIC, "initializer.ones", "table.size"), accuracy="exact")
 def _unknown(session: Session) -> None:
     """A lookup gives +0.0 for ids without a row, answers for the others, and makes no row."""
     table = session.table(table_config([{**SGD, "dim": 2, "initializer": {"kind": "ones", "config": {}}}]))
