@@ -120,6 +120,16 @@ static Table *named(const char *line) {
   for (int i = 0; i < ntables; i++) if (strlen(tables[i].name) == n && !memcmp(tables[i].name, p, n)) return &tables[i];
   return NULL;
 }
+/* Gradients of one id added in order, at its first occurrence; the number of distinct ids. */
+static size_t summed(int64_t *ids, float *f, size_t n, size_t d) {
+  size_t m = 0;
+  for (size_t i = 0, j; i < n; i++) {
+    for (j = 0; j < m && ids[j] != ids[i]; j++) {}
+    if (j == m) { ids[m] = ids[i]; memmove(f + m++ * d, f + i * d, d * sizeof *f); }
+    else for (size_t k = 0; k < d; k++) f[j * d + k] = f[j * d + k] + f[i * d + k];
+  }
+  return m;
+}
 static void operate(Table *t, const char *line) {
   const char *op = after(line, "\"op\":\""); int64_t *ids; float *f, *lr;
   size_t n = id_list(line, &ids), d = (size_t)t->dim; floats(line, "\"floats\":\"", &f); floats(line, "\"rates\":\"", &lr);
@@ -136,6 +146,7 @@ static void operate(Table *t, const char *line) {
     printf("]}");
   } else if (IS("size")) printf("\"result\":{\"ints\":[%zu]}", t->size);
   else if (IS("assign") || IS("assign_add") || IS("optimize")) {
+    if (IS("optimize") && strstr(line, "\"dedup\":true")) n = summed(ids, f, n, d);
     for (size_t i = 0; i < n; i++) {
       Slot *s = obtain(t, ids[i]); float *v = f + i * d; s->time = now;
       if (IS("assign")) memcpy(s->row, v, d * sizeof *v);

@@ -68,6 +68,14 @@ class Table:
                 weights[part] -= rate * g
 
 
+def summed(ids: list[int], floats: Any) -> tuple[list[int], Any]:
+    """Distinct ids by first occurrence, and the gradients of each added in order."""
+    sums: dict[int, Any] = {}
+    for fid, gradient in zip(ids, floats, strict=True):
+        sums[fid] = sums[fid] + gradient if fid in sums else gradient
+    return list(sums), list(sums.values())
+
+
 def operate(table: Table, op: Any) -> Any:
     """One operation on a table; returns the result message."""
     result = testee_pb2.Result()
@@ -85,6 +93,8 @@ def operate(table: Table, op: Any) -> Any:
     elif op.op == "clear":
         table.rows.clear()
     elif op.op in ("assign", "assign_add", "optimize"):
+        if op.op == "optimize" and op.dedup:
+            ids, floats = summed(ids, floats)
         for fid, values in zip(ids, floats, strict=True):
             if op.op == "optimize":
                 table.optimize(fid, values, np.frombuffer(op.rates, "<f4"))

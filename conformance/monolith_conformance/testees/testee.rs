@@ -130,6 +130,18 @@ impl Table {
     }
 }
 
+// Distinct ids by first occurrence, and the gradients of each added in order.
+fn summed(ids: &[i64], rows: &[&[f32]]) -> (Vec<i64>, Vec<Vec<f32>>) {
+    let (mut distinct, mut sums): (Vec<i64>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
+    for (id, row) in ids.iter().zip(rows) {
+        match distinct.iter().position(|known| known == id) {
+            Some(at) => sums[at].iter_mut().zip(*row).for_each(|(sum, g)| *sum += g),
+            None => { distinct.push(*id); sums.push(row.to_vec()); }
+        }
+    }
+    (distinct, sums)
+}
+
 fn operate(table: &mut Table, line: &str) -> String {
     let (ids, values, rates) = (ids(line), floats(line, "\"floats\":\""), floats(line, "\"rates\":\""));
     let words = |row: &[f32]| row.iter().map(|f| format!("{:08x}", f.to_bits())).collect::<Vec<_>>();
@@ -146,7 +158,13 @@ fn operate(table: &mut Table, line: &str) -> String {
         }
         "size" => format!("\"result\":{{\"ints\":[{}]}}", table.rows.len()),
         op @ ("assign" | "assign_add" | "optimize") => {
-            for (id, row) in ids.iter().zip(values.chunks(table.dim.max(1))) {
+            let rows: Vec<&[f32]> = values.chunks(table.dim.max(1)).collect();
+            let (ids, rows) = if op == "optimize" && line.contains("\"dedup\":true") {
+                summed(&ids, &rows)
+            } else {
+                (ids, rows.iter().map(|row| row.to_vec()).collect())
+            };
+            for (id, row) in ids.iter().zip(&rows) {
                 match op {
                     "assign" => table.obtain(*id).0.copy_from_slice(row),
                     "assign_add" => table.obtain(*id).0.iter_mut().zip(row).for_each(|(w, x)| *w += x),
