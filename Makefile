@@ -67,8 +67,9 @@ protos: $(VENV)/.dev ## regenerate the protobuf code
 warmup: $(VENV)/.run ## compile the kernels of the main job ahead of time
 	$(BIN)/monolith-ref compare --steps 1 --batch-size 8
 
-mutants: $(VENV)/.dev ## one-token mutants of every rule: each must be killed
+mutants: $(VENV)/.dev ## one-token mutants of every rule, and wrong variants of the oracle: each must be killed
 	$(BIN)/python -m tests.mutants
+	$(BIN)/monolith-ref conform mutants
 
 fuzz: $(VENV)/.dev ## damage files at random, FUZZ_CASES times (10000)
 	FUZZ_CASES=$${FUZZ_CASES:-10000} $(BIN)/python -m pytest -q --timeout 3000 tests/monolith_ref/checkpoint/test_fuzz.py
