@@ -20,13 +20,20 @@ JOB = (
     "checkpoint.job.write",
     "checkpoint.delta.write",
     "checkpoint.job.read",
+    "initializer.zeros",
     "table.assign",
     "table.save",
     "table.evict",
+    "expiry",
 )
 
 
-@case("checkpoint/delta/equals-a-whole-set", "checkpoints 5.2", needs=(*JOB, "optimizer.adagrad"), required=False)
+@case(
+    "checkpoint/delta/equals-a-whole-set",
+    "checkpoints 5.2",
+    needs=(*JOB, "optimizer.adagrad", "table.optimize", "table.lookup"),
+    required=False,
+)
 def _delta(session: Session) -> None:
     """A whole set and the increments after it give the table as it was: changed, new and gone rows."""
     config = table_config([{"dim": 1, "rule": "adagrad", "config": {}}])
@@ -107,7 +114,15 @@ def _read(session: Session) -> None:
 @case(
     "checkpoint/delta/files",
     "checkpoints 5.1, 5.2",
-    needs=(*JOB[:2], "optimizer.adagrad", "initializer.zeros", "table.assign", "table.evict", "expiry"),
+    needs=(
+        "checkpoint.job.write",
+        "checkpoint.delta.write",
+        "optimizer.adagrad",
+        "initializer.zeros",
+        "table.assign",
+        "table.evict",
+        "expiry",
+    ),
     required=False,
     accuracy="exact",
 )

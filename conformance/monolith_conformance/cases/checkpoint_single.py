@@ -253,7 +253,7 @@ def _serving(session: Session) -> None:
 @case(
     "checkpoint/expiry/against-the-latest-update",
     "checkpoints 4.3, tables 5",
-    needs=(*WRITE, "table.assign", "expiry"),
+    needs=(*WRITE, "table.assign", "table.size", "expiry"),
     accuracy="exact",
 )
 def _expiry(session: Session) -> None:
@@ -320,16 +320,9 @@ def _state(rule: str) -> None:
             section="checkpoints 4.2, optimizers 1",
             judge=judge,
             needs=frozenset(
-                {
-                    f"optimizer.{rule}",
-                    *READ,
-                    "initializer.zeros",
-                    "checkpoint.single.write",
-                    "table.optimize",
-                    "table.save",
-                }
-            )
-            - {"optimizer.adagrad"},
+                {f"optimizer.{rule}", "initializer.zeros", "checkpoint.single.read", "checkpoint.single.write"}
+                | {f"table.{op}" for op in ("optimize", "save", "lookup")}
+            ),
             without=frozenset({"adam_restore_powers"} if rule == "adam" else ()),
         )
     )

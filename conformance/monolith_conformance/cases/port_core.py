@@ -94,7 +94,11 @@ def _assign_keeps(session: Session) -> None:
     session.expect(entries=[entry_of(row, ["adagrad"], with_id=False)])
 
 
-@case("core/learning_rate/one-a-segment", "tables 1", needs=("optimizer.sgd", "initializer.zeros", "table.optimize"))
+@case(
+    "core/learning_rate/one-a-segment",
+    "tables 1",
+    needs=("optimizer.sgd", "initializer.zeros", "table.optimize", "table.lookup"),
+)
 def _rates(session: Session) -> None:
     """Each segment takes its own learning rate of the call."""
     table = session.table(table_config([SGD, {**SGD, "dim": 2}]))

@@ -90,6 +90,7 @@ def _last(session: Session) -> None:
         "table.assign_add",
         "table.optimize",
         "table.reinitialize",
+        "table.lookup",
         "table.lookup_entry",
     ),
     accuracy="exact",
