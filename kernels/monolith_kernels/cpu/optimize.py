@@ -35,7 +35,7 @@ from monolith_kernels.threads import run_shares
 
 __all__ = ["compensate", "drawn_elements", "export_rows", "import_rows", "init_rows", "update"]
 
-_AHEAD = 24
+_AHEAD = 32
 _CHUNK = 1 << 16
 _GRAIN = 4096
 
