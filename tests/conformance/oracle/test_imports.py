@@ -13,7 +13,7 @@ ENGINE = Path(str(files("monolith_ref")))
 KERNELS = Path(str(files("monolith_kernels")))
 ALLOWED = {
     "__future__", "collections", "dataclasses", "fractions", "functools", "itertools", "math", "numpy", "types",
-    "typing", "struct", "pathlib", "json", "hashlib", "enum", "re",
+    "typing", "struct", "pathlib", "json", "hashlib", "enum", "decimal", "re",
 }  # fmt: skip
 
 
