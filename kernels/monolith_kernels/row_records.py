@@ -3,9 +3,9 @@
 The rows of a batch all have one *shape*: a number of floats, then per optimizer element a list of fields. A shape is an
 int64 matrix ``plan[F, 5]`` of fields in wire order with columns ``element`` (0, 1, ...), ``tag`` (the field's tag
 byte), ``kind`` (:data:`FLOAT` or :data:`INT`), ``count`` (floats of a repeated or single field; 1 for an int) and
-``column``, and ``elements[E]``, the tag bytes of the elements' oneof members (an element may have no fields). The floats of a row
-lie in one matrix of words ``rows[*, width]``: the weights from column 0 on, each field from its ``column`` on; so a
-table's own rows are read and written in place. Ints lie in ``ints[n, I]``, each in its ``column``.
+``column``, and ``elements[E]``, the tag bytes of the elements' oneof members (an element may have no fields). The
+floats of a row lie in one matrix of words ``rows[*, width]``: the weights from column 0 on, each field from its
+``column`` on; so a table's own rows are read and written in place. Ints lie in ``ints[n, I]``, each in its ``column``.
 
 Reading takes only records in the form that writing gives (:func:`decode_rows` marks the others, which a protobuf
 parser then judges), so a record that is taken here means the same to every parser. Rule: checkpoints 4.2.

@@ -109,7 +109,7 @@ def bias_gradient(g: F4, out: F4) -> None:
 
 
 def weight_gradient_exact(x: F4, g: F4, out: F8, error: F8, threads: int = 1) -> None:
-    """Sums of the *rounded* products of :func:`weight_gradient` in float64, with what was rounded away.
+    """Sums of the *rounded* products of :func:`weight_gradient` in float64, and where something was rounded away.
 
     ``out`` and ``error``: float64[K, O]. ``error`` is +0.0 exactly where ``out`` is the real sum; other elements need
     :func:`weight_gradient_limbs`.
@@ -154,9 +154,9 @@ def squared_error_terms(p: F4, y: F4, divisor: float, d: F4, terms: F4) -> None:
 def logistic_loss(z: F4, y: F4, divisor: float, d: F4) -> float:
     """Cross-entropy of logits: ``d[i] = (sigmoid(z[i]) - y[i]) / divisor``, result the ordered float32 sum of terms.
 
-    A term is ``max(z, 0) - z * y + log(1 + exp(-|z|))`` in float64, rounded once (:mod:`monolith_kernels.rules.logistic`);
-    sigmoid likewise, then the difference and the quotient in float32. z, y, d float32[B]; the rest as in
-    :func:`squared_error`.
+    A term is ``max(z, 0) - z * y + log(1 + exp(-|z|))`` in float64, rounded once
+    (:mod:`monolith_kernels.rules.logistic`); sigmoid likewise, then the difference and the quotient in float32.
+    z, y, d float32[B]; the rest as in :func:`squared_error`.
     """
     return float(elementwise.logistic_loss(z, y, np.float32(divisor), d))
 
