@@ -134,10 +134,13 @@ def _settle(floor: Floor, ratio: float, note: str, also: bool) -> Verdict:
 
 
 def exit_status(verdicts: Sequence[Verdict], missing: Sequence[str]) -> int:
-    """3 where a required peer is missing (the run is not complete), else 1 where a floor is missed, else 0."""
+    """3 where a required peer is missing (the run is not complete), else 1 where a floor is missed, else 0.
+
+    A run without the engine has missed everything: 1.
+    """
     if any(name in missing for name in REQUIRED):
         return 3
-    return 1 if any(verdict.state == "missed" for verdict in verdicts) else 0
+    return 1 if "engine" in missing or any(verdict.state == "missed" for verdict in verdicts) else 0
 
 
 def last_line(verdicts: Sequence[Verdict]) -> str:

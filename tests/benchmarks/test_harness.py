@@ -81,6 +81,7 @@ def test_exit_status_and_last_line() -> None:
     assert exit_status(missed, ["torch"]) == exit_status([], ["fbgemm", "tfra"]) == 3
     kept = judge({"lookup": {"engine": engine, "torch": outcome(b=[3.0])}}, [LOOKUP])
     assert exit_status(kept, ["tfra"]) == 0
+    assert exit_status([], ["engine"]) == 1
     assert last_line(kept) == "floors: 1 judged, 0 missed, 0 unjudged"
 
 
