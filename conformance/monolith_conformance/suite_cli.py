@@ -28,7 +28,10 @@ def list_cases(
     select: Annotated[list[str] | None, typer.Argument(help="Beginnings of case ids.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> int:
-    """List cases: id, whether required, rule, section."""
+    """List cases: id, whether required, rule, section.
+
+    Example: 'monolith-ref conform list --select core/optimizer.ftrl'.
+    """
     from monolith_conformance.cases import all_cases
     from monolith_conformance.runner import select as choose
 
@@ -47,7 +50,10 @@ def list_cases(
 
 
 def explain(case_id: Annotated[str, typer.Argument(metavar="ID", help="A case id.")]) -> int:
-    """Tell what a case checks, what it needs and where its rule is written."""
+    """Tell what a case checks, what it needs and where its rule is written.
+
+    Example: 'monolith-ref conform explain core/optimizer.sgd/sgd-p0-d1-0'.
+    """
     import difflib
 
     from monolith_conformance.cases import all_cases
@@ -84,7 +90,10 @@ def replay(
     encoding: Encoding = "protobuf",
     time_limit: TimeLimit = 10.0,
 ) -> int:
-    """Ask a backend the requests of a transcript again and hold its answers against the expected ones."""
+    """Ask a backend the requests of a transcript again and hold its answers against the expected ones.
+
+    Example: 'monolith-ref conform replay report/transcripts/CASE.json --backend "testee:./port"'.
+    """
     from monolith_conformance.backends import make_backend
     from monolith_conformance.replaying import replay_transcript
     from monolith_conformance.transcript import Transcript

@@ -30,12 +30,18 @@ BUILT_IN = {
 
 ENTRY_POINT_GROUP = "monolith_ref.commands"
 
-EPILOG = (
-    "Examples: 'mpiexec -n 2 monolith-ref compare' (the comparison on two ranks); 'monolith-ref compare --steps 5' "
-    "(a short one, serial); 'monolith-ref train CONFIG.toml' (train on logs); 'monolith-ref conform vectors DIR' "
-    "(replay golden vectors); 'monolith-ref table show PREFIX' (look into a checkpoint). Every command has --help of "
-    "its own."
-)
+EPILOG = """\b
+Start here:
+  monolith-ref doctor                              is everything here, and if not, what to do
+  monolith-ref compare --steps 5                   engine against plain NumPy, bit for bit
+  mpiexec -n 2 monolith-ref compare                the same in full, on two ranks
+  monolith-ref conform run --backend "testee:./my-port" --encoding json
+                                                   judge an implementation in any language
+  monolith-ref train CONFIG.toml                   train a model on logs
+  monolith-ref table show PREFIX                   look into a checkpoint
+
+Every command has --help with examples. Errors are one line; --debug shows the traceback.
+"""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

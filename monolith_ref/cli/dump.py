@@ -54,7 +54,10 @@ def show(
     as_pbtxt: bool = typer.Option(False, "--pbtxt", help="The message in protobuf's text format."),
     everything: bool = typer.Option(False, "--all", help="Do not cut long lists short."),
 ) -> None:
-    """Show a file: in words, or with --json or --pbtxt as a whole."""
+    """Show a file: in words, or with --json or --pbtxt as a whole.
+
+    Examples: 'monolith-ref dump show model_dump'; 'monolith-ref dump show model_dump --json > dump.json'.
+    """
     if as_json and as_pbtxt:
         raise ConfigError("--json and --pbtxt exclude each other")
     dump = _read(file)
@@ -78,7 +81,10 @@ def verify(
     file: Path = FILE,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Check a file; exit code 1 where it has errors (warnings alone do not count)."""
+    """Check a file; exit code 1 where it has errors (warnings alone do not count).
+
+    Example: 'monolith-ref dump verify model_dump'.
+    """
     import dataclasses
 
     from monolith_ref.model_dump.verify import verify as check
@@ -104,7 +110,10 @@ def diff(
     right: Path = RIGHT,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Compare two files field by field; exit code 1 where they differ in content."""
+    """Compare two files field by field; exit code 1 where they differ in content.
+
+    Example: 'monolith-ref dump diff before after --json'.
+    """
     import dataclasses
 
     from monolith_ref.model_dump.diff import diff_dumps
@@ -159,6 +168,8 @@ def slice_(
     """Write a sub-graph (a GraphDef, canonical bytes) and say what it needs from outside.
 
     Without --dest: the model function's predictions and loss, cut at the embedding slices and dense inputs.
+
+    Example: 'monolith-ref dump slice model_dump --dest pred:0 -o serving_dump'.
     """
     import dataclasses
 
@@ -220,7 +231,10 @@ def _line(item: Any) -> str:
 
 @dump_app.command()
 def graph(file: Path = FILE, output: Path = OUTPUT) -> None:
-    """Draw the model as one interactive HTML page: features, tables, slices, heads."""
+    """Draw the model as one interactive HTML page: features, tables, slices, heads.
+
+    Example: 'monolith-ref dump graph model_dump -o graph.html'.
+    """
     from monolith_ref.model_dump.page import render_page
 
     page = render_page(_read(file).message, file.name).encode("utf-8")
@@ -234,7 +248,10 @@ def build(
     output: Path = OUTPUT,
     canonical: bool = typer.Option(False, "--canonical", help="In canonical form, without departures."),
 ) -> None:
-    """Make the file again from its JSON: the same bytes, or those of the edited message."""
+    """Make the file again from its JSON: the same bytes, or those of the edited message.
+
+    Example: 'monolith-ref dump build dump.json -o model_dump'.
+    """
     from monolith_ref.model_dump.canonical import canonical_bytes
     from monolith_ref.model_dump.file import parse_dump
     from monolith_ref.model_dump.jsonform import build as make

@@ -66,6 +66,9 @@ def plan(
 
     For a training configuration, with ids as its data has them; else for features that are all alike, as it stands the
     workload of 'monolith-ref compare'. Times need --measure or --measurement, and suppose a core a rank.
+
+    Examples: 'monolith-ref plan --ranks 1,16,256 --zipf 1.05'; 'monolith-ref plan model.toml --measure --html
+    plan.html'.
     """
     # Late: the command line shows its help without loading kernels.
     from monolith_ref.planning.prediction import predict, remarks

@@ -80,7 +80,10 @@ def _text(value: Any) -> str:
 
 @table_app.command("verify")
 def verify_command(prefix: str = PREFIX, config: Path | None = CONFIG, as_json: bool = AS_JSON) -> None:
-    """List everything that is wrong with the files; exit 1 if an error is among it (warnings alone: 0)."""
+    """List everything that is wrong with the files; exit 1 if an error is among it (warnings alone: 0).
+
+    Examples: 'monolith-ref table verify run/model.ckpt-50'; 'monolith-ref table verify run --json'.
+    """
     from monolith_ref.checkpoint.verify import verify
 
     findings = verify(prefix, *_configs(config))
@@ -120,7 +123,10 @@ def show_command(
     config: Path | None = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Counts, dims, optimizers, slots, ages and norms; or single rows by fid (exit 1 if one is not there)."""
+    """Counts, dims, optimizers, slots, ages and norms; or single rows by fid (exit 1 if one is not there).
+
+    Examples: 'monolith-ref table show run/model.ckpt-50'; 'monolith-ref table show PREFIX --fid 0x1f --json'.
+    """
     from monolith_ref.checkpoint.summary import rows_by_fid, summarize
 
     contents = _contents(prefix, config)
@@ -229,7 +235,10 @@ def diff_command(
     config: Path | None = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Explain what differs between two checkpoints: fids, fields, bits and ulps; exit 1 if anything does."""
+    """Explain what differs between two checkpoints: fids, fields, bits and ulps; exit 1 if anything does.
+
+    Example: 'monolith-ref table diff run-a/model.ckpt-50 run-b/model.ckpt-50'.
+    """
     from monolith_ref.checkpoint.diff import compare
 
     result = compare(_contents(first, config), _contents(second, config), table, limit, not ignore_times)
@@ -287,7 +296,11 @@ def convert_command(
     config: Path | None = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Write tables anew: other shards or ranks, another format, a chain of increments folded into one set."""
+    """Write tables anew: other shards or ranks, another format, a chain of increments folded into one set.
+
+    Examples: 'monolith-ref table convert PREFIX rows.parquet --format parquet'; 'monolith-ref table convert
+    run/model.ckpt-50 out --shards 3'.
+    """
     from monolith_ref.checkpoint.convert import FORMATS, convert
 
     if form is not None and form not in FORMATS:

@@ -34,6 +34,9 @@ def train(
 
     On several ranks: mpiexec -n 4 monolith-ref train CONFIG. With --reduction exact the digests at the end are the
     same for every number of ranks, and --resume may have another number of them.
+
+    Examples: 'monolith-ref train docs/examples/movielens-train.toml'; 'monolith-ref train model.toml --resume --set
+    training.epochs=3'.
     """
     overrides: dict[str, str] = {}
     for change in changes or ():

@@ -55,6 +55,8 @@ def compare(
 
     Further settings are options of their own: --<key> VALUE, as in --sync.timeout 10 (see --explain-settings). On
     several ranks: mpiexec -n 2 monolith-ref compare.
+
+    Examples: 'mpiexec -n 2 monolith-ref compare'; 'monolith-ref compare --steps 5 --plant one-ulp'.
     """
     given = {
         "steps": steps,

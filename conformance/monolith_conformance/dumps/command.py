@@ -21,7 +21,10 @@ def dumps(
     directory: Path = DIRECTORY,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Replay a directory of ModelDump files with what is expected of them; exit code 1 where something fails."""
+    """Replay a directory of ModelDump files with what is expected of them; exit code 1 where something fails.
+
+    Example: 'monolith-ref conform dumps golden/model_dump'.
+    """
     from monolith_conformance.dumps.replay import run_dumps
 
     table = run_dumps(directory)

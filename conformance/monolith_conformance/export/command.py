@@ -27,6 +27,8 @@ def export(
     """Write the suite's data for any language: vectors, traces, files to read and to refuse, the comparison run.
 
     Everything is named in 'index.json' with its size, SHA-256 and JSON Schema; 'README.md' beside it explains the rest.
+
+    Example: 'monolith-ref conform export suite-data'.
     """
     from monolith_conformance.export.whole import export_all
 

@@ -29,6 +29,8 @@ def mutants(
     """Show that the suite finds wrong implementations: every mutant of the oracle, and the case that fails it.
 
     Exit code 1 where a mutant survives that is not listed as one that changes nothing visible.
+
+    Examples: 'monolith-ref conform mutants --json'; 'monolith-ref conform mutants adagrad-'.
     """
     from monolith_conformance.cases import all_cases
     from monolith_conformance.mutants import catalogue

@@ -30,6 +30,9 @@ def report(
     """Put several reports on one page, or say what changed between them.
 
     With '--diff' the exit code is 1 when a case that passed in the first report does not pass in another one.
+
+    Examples: 'monolith-ref conform report rust/report.json torch/report.json -o page'; 'monolith-ref conform report
+    before.json after.json --diff'.
     """
     from monolith_conformance.report.suite_diff import diff_reports, plain_changes
     from monolith_conformance.report.suite_files import load_report

@@ -48,6 +48,8 @@ def vectors(
     """Replay golden vectors; exit code 1 where a case fails or a file is of no known kind.
 
     Cases with quirks run with exactly those switched on, others under every preset.
+
+    Example: 'monolith-ref conform vectors golden/vectors --target cpu --profile avx'.
     """
     targets = _chosen("--target", target, _TARGETS)
     profiles = _chosen("--profile", profile, _PROFILES)
