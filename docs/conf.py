@@ -30,10 +30,7 @@ root_doc = "index"
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 smartquotes = False  # --json is no dash
-suppress_warnings = [
-    "ref.python",  # two public classes may have attributes of one name
-    "toc.empty_glob",
-]
+suppress_warnings = ["ref.python"]  # Two public classes may have attributes of one name.
 
 # References. Types of other projects have no page here, and nothing is fetched to find one.
 nitpicky = True
