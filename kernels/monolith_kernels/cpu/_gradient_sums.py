@@ -9,22 +9,10 @@ import numpy as np
 from monolith_kernels.arrays import F4, F8, I4, I8
 from monolith_kernels.cpu._vectors import LANES, move_lanes
 from monolith_kernels.jit import kernel
-from monolith_kernels.prim import at, put, shared
+from monolith_kernels.prim import at, put
 from monolith_kernels.superaccumulator import add_term
 
 __all__ = ["gradient_limbs", "gradient_sums", "gradient_sums_exact"]
-
-
-@shared
-def may_run_on(targets: Any, target: Any, next_slot: Any, dim: Any, run: Any, safe: Any) -> Any:
-    """Whether whole vectors may be stored: the floats behind are those of slots that are stored later."""
-    slots = len(targets)
-    follows = target <= safe and next_slot < slots and at(targets, next_slot) == target + dim
-    if follows and run - dim > 1:
-        # More than one float: the next slot's vector may be shorter, and another owner's behind it.
-        after = next_slot + 1
-        follows = run <= 2 * dim and after < slots and at(targets, after) == target + 2 * dim
-    return follows
 
 
 @kernel
@@ -45,6 +33,7 @@ def gradient_sums(
     run = -(-dim // LANES) * LANES
     term = np.zeros(run, np.float32)
     safe = len(out) - run
+    slots = len(targets)
     for i in range(len(splits) - 1):
         source = i * stride + column
         factor = scale[i] if scaled else np.float32(1.0)
@@ -63,7 +52,13 @@ def gradient_sums(
                     put(out, target + c, at(out, target + c) + at(term, c))
             else:
                 first_new = slot + 1
-                if may_run_on(targets, target, first_new, dim, run, safe):
+                # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
+                follows = target <= safe and first_new < slots and at(targets, first_new) == target + dim
+                if follows and run - dim > 1:
+                    # More than one float: the next slot's vector may be shorter, and another owner's behind it.
+                    after = first_new + 1
+                    follows = run <= 2 * dim and after < slots and at(targets, after) == target + 2 * dim
+                if follows:
                     for c in range(0, run, LANES):
                         move_lanes(out, target + c, term, c)
                 else:
@@ -92,6 +87,7 @@ def gradient_sums_exact(
     term = np.zeros(run, np.float64)
     clean = np.zeros(run, np.float64)  # the error of a first term: 0, or NaN where it is not finite
     safe = len(out) - run
+    slots = len(targets)
     for i in range(len(splits) - 1):
         source = i * stride + column
         factor = scale[i] if scaled else np.float32(1.0)
@@ -105,7 +101,13 @@ def gradient_sums_exact(
             target = at(targets, slot)
             if slot >= first_new:
                 first_new = slot + 1
-                if may_run_on(targets, target, first_new, dim, run, safe):
+                # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
+                follows = target <= safe and first_new < slots and at(targets, first_new) == target + dim
+                if follows and run - dim > 1:
+                    # More than one float: the next slot's vector may be shorter, and another owner's behind it.
+                    after = first_new + 1
+                    follows = run <= 2 * dim and after < slots and at(targets, after) == target + 2 * dim
+                if follows:
                     for c in range(0, run, LANES):
                         move_lanes(out, target + c, term, c)
                         move_lanes(error, target + c, clean, c)
