@@ -124,7 +124,17 @@ def row_update(job: dict[str, Any]) -> Forms:
     store = table(job["rows"], job["dim"])[0].table.training_store
     rows = np.random.default_rng(3).choice(job["rows"], job["batch"], replace=False).astype(np.int32)
     grads = gradients(job).reshape(-1)
-    return Forms({"RowStore.optimize": lambda: store.optimize(rows, grads, RATES, 0, 0, distinct=True)})
+    place, matrix, dim = store.target, store._storage.rows, job["dim"]
+
+    def kernel() -> None:
+        place.optimize.update(place.profile, store.layout, matrix, rows, grads, dim, RATES, threads=THREADS)
+
+    return Forms(
+        {
+            "optimize.update, the kernel": kernel,
+            "RowStore.optimize, times too": lambda: store.optimize(rows, grads, RATES, 0, TIME, distinct=True),
+        }
+    )
 
 
 def two_threads(job: dict[str, Any]) -> Forms:
