@@ -7,6 +7,7 @@ import typer
 from monolith_conformance import suite_cli
 from monolith_conformance.dumps import command as dumps_command
 from monolith_conformance.export import command as export_command
+from monolith_conformance.fuzz import command as fuzz_command
 from monolith_conformance.mutants import command as mutants_command
 from monolith_conformance.report import suite_command
 from monolith_conformance.vectors import command as vectors_command
@@ -24,4 +25,5 @@ suite_command.register(conform_app)
 mutants_command.register(conform_app)
 dumps_command.register(conform_app)
 export_command.register(conform_app)
+fuzz_command.register(conform_app)
 vectors_command.register(conform_app)

@@ -1,7 +1,7 @@
 """Examples by the hundred: the suite's way of trying a rule on generated inputs.
 
-Examples are the same in every run. The last example that is played is the smallest that fails, so that the session's
-transcript holds just that one.
+Examples are the same in every run, unless the session searches for others. The last example that is played is the
+smallest that fails, so that the session's transcript holds just that one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity, configuration, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, configuration, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import Flaky
 from numpy.typing import NDArray
 
@@ -53,20 +54,11 @@ def explore(
         Whether the backend is started anew for each (random streams at their beginning).
     """
     broken = False
+    search = session.search
+    budget = full if session.full else quick
 
-    @settings(
-        max_examples=full if session.full else quick,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        print_blob=False,
-        verbosity=Verbosity.quiet,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
     @given(examples)
-    def run(example: Example) -> None:
+    def play_one(example: Example) -> None:
         nonlocal broken
         if broken or fresh:
             session.open()
@@ -78,9 +70,21 @@ def explore(
             broken = True
             raise
 
+    # A seed takes the folder of examples away, so it comes before the settings that name one.
+    tried = settings(
+        max_examples=budget if search is None else search.examples,
+        derandomize=search is None,
+        database=None if search is None else DirectoryBasedExampleDatabase(search.folder),
+        deadline=None,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.reuse, Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )(play_one if search is None else seed(search.seed)(play_one))
     try:
         with _no_folder_here(session):
-            run()
+            tried()
     except Flaky:
         step = max(len(session.transcript) - 1, 0)
         raise CaseFailed(
@@ -136,7 +140,7 @@ def rates() -> st.SearchStrategy[int]:
 
 def float_lists(count: int, of: st.SearchStrategy[int] | None = None) -> st.SearchStrategy[NDArray[np.float32]]:
     """Arrays of that many floats."""
-    return st.lists(of or words(), min_size=count, max_size=count).map(as_floats)
+    return st.lists(words() if of is None else of, min_size=count, max_size=count).map(as_floats)
 
 
 def as_floats(bits: Sequence[int]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from monolith_conformance.replaying import judge_step
 from monolith_conformance.transcript import Mismatch, Step, Transcript, compare_results
 from monolith_ref.quirks import Quirks
 
-__all__ = ["CaseFailed", "RefusedClaim", "Session", "Table"]
+__all__ = ["CaseFailed", "RefusedClaim", "Search", "Session", "Table"]
 
 
 class CaseFailed(Exception):
@@ -32,6 +33,15 @@ class CaseFailed(Exception):
 
 class RefusedClaim(Exception):
     """The backend answered ``unsupported``; the argument is the capability that it named."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How generated cases look for examples that no run had yet: how many, from which seed, kept in which folder."""
+
+    examples: int
+    seed: int
+    folder: str
 
 
 class Session:
@@ -51,6 +61,8 @@ class Session:
         How far floats may be off; the runner sets it a case.
     full : bool
         Whether generated cases may take their long budget.
+    search : Search or None
+        Where generated cases are to try other examples than in every run.
     """
 
     def __init__(self, backend: Backend, profile: str, quirks: Quirks) -> None:
@@ -58,6 +70,7 @@ class Session:
         self.profile = profile
         self.quirks = quirks
         self.full = False
+        self.search: Search | None = None
         self.transcript = Transcript()
         self.accuracy: Accuracy = EXACT
         self.capabilities: frozenset[str] = frozenset()

@@ -9,6 +9,7 @@ from monolith_conformance.cases.case import Case, registered
 from monolith_conformance.session import Session
 from monolith_conformance.transcript import Transcript
 from monolith_ref.errors import FormatError
+from monolith_ref.quirks import SWITCHES
 
 __all__ = ["saved_cases"]
 
@@ -17,7 +18,7 @@ def saved_cases(folder: Path) -> dict[str, Case]:
     """The case of every ``*.jsonl`` in ``folder``, by id; in order of names.
 
     The header of a transcript says what it is: ``id`` (its own, or that of the case that found it), ``profile``,
-    ``needs``, ``quirks`` (those in force when it was recorded), ``rule`` and ``section``.
+    ``needs``, ``quirks`` (all those in force when it was recorded: it is asked under the same), ``rule``, ``section``.
 
     Raises
     ------
@@ -38,6 +39,8 @@ def _case(path: Path, transcript: Transcript, header: dict[str, Any]) -> Case:
     found_by = str(header.get("id", "core/saved/unnamed"))
     level, area = ([*found_by.split("/"), "saved"])[:2]
 
+    quirks = frozenset(map(str, header.get("quirks", ())))
+
     def judge(session: Session) -> None:
         for step in transcript:
             session.play(step)
@@ -48,8 +51,8 @@ def _case(path: Path, transcript: Transcript, header: dict[str, Any]) -> Case:
         section=str(header.get("section", "")),
         judge=judge,
         needs=frozenset(header.get("needs", ())),
-        quirks=frozenset(header.get("quirks", ())),
-        without=frozenset(header.get("without", ())),
+        quirks=quirks,
+        without=frozenset(SWITCHES) - quirks if "quirks" in header else frozenset(),
         profiles=(str(header["profile"]),) if "profile" in header else ("ieee", "avx"),
         fresh=True,
     )
