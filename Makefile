@@ -64,8 +64,8 @@ ptx: $(VENV)/.dev ## compile and assemble every CUDA kernel, without a device
 protos: $(VENV)/.dev ## regenerate the protobuf code
 	$(BIN)/python -m monolith_protos.generate
 
-warmup: $(VENV)/.run ## compile the kernels of the main job ahead of time
-	$(BIN)/monolith-ref compare --steps 1 --batch-size 8
+warmup: $(VENV)/.run ## compile what the main job, tables and training need ahead of time
+	$(BIN)/monolith-ref warmup
 
 mutants: $(VENV)/.dev ## one-token mutants of every rule, and wrong variants of the oracle: each must be killed
 	$(BIN)/python -m tests.mutants
