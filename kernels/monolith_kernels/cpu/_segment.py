@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 _AHEAD = 16
+_FAR, _NEAR = 32, 6
+"""How far ahead a table's row is asked for: into the second cache, then into the first."""
 _LINE = 16
 """float32 per cache line."""
 
@@ -77,22 +79,33 @@ def sum_of_rows(
     hi: int,
 ) -> None:
     """Ordered sums of table rows from +0.0; row -1 adds nothing."""
-    last = splits[hi]
+    last = splits[hi] - 1
+    run = -(-dim // LANES) * LANES
+    safe = len(flat) - run
+    total = np.empty(run, np.float32)
     for i in range(lo, hi):
+        for c in range(0, run, LANES):
+            clear_lanes(total, c)
+        for j in range(splits[i], splits[i + 1]):
+            far = np.int64(at(row_numbers, np.int64(at(positions, min(j + _FAR, last))))) * width + row_column
+            near = np.int64(at(row_numbers, np.int64(at(positions, min(j + _NEAR, last))))) * width + row_column
+            for line in range(0, dim, _LINE):
+                prefetch_read(flat, far + line)
+                prefetch_near(flat, near + line)
+            row = np.int64(at(row_numbers, np.int64(at(positions, j))))
+            if row < 0:
+                continue
+            source = row * width + row_column
+            # Whole vectors run on into the floats beside the embedding, which are added to pads.
+            if source <= safe:
+                for c in range(0, run, LANES):
+                    add_lanes(total, c, flat, source + c)
+            else:
+                for c in range(dim):
+                    put(total, c, at(total, c) + at(flat, source + c))
         target = i * stride + column
         for c in range(dim):
-            put(out, target + c, np.float32(0.0))
-        for j in range(splits[i], splits[i + 1]):
-            if j + _AHEAD < last:
-                ahead = np.int64(row_numbers[positions[j + _AHEAD]]) * width + row_column
-                prefetch_read(flat, ahead)
-                for line in range(_LINE, dim, _LINE):
-                    prefetch_read(flat, ahead + line)
-            row = np.int64(row_numbers[positions[j]])
-            if row >= 0:
-                source = row * width + row_column
-                for c in range(dim):
-                    put(out, target + c, at(out, target + c) + at(flat, source + c))
+            put(out, target + c, at(total, c))
 
 
 @kernel
