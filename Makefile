@@ -12,7 +12,7 @@ TENSORFLOW ?= tensorflow-cpu==2.21.*
 ADDONS     ?= tensorflow-recommenders-addons==0.8.1 tensorflow-cpu==2.16.2 tf-keras==2.16.0
 JOBS   ?= 2
 
-.PHONY: run test lint format docs ptx protos mutants fuzz bench bench-quick bench-peers movielens warmup test-gpu wheel sbom lowest clean help
+.PHONY: run test lint format docs ptx protos mutants fuzz chaos bench bench-quick bench-peers movielens warmup test-gpu wheel sbom lowest clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -71,8 +71,12 @@ mutants: $(VENV)/.dev ## one-token mutants of every rule, and wrong variants of 
 	$(BIN)/python -m tests.mutants
 	$(BIN)/monolith-ref conform mutants
 
-fuzz: $(VENV)/.dev ## damage files at random, FUZZ_CASES times (10000)
+fuzz: $(VENV)/.dev ## damage files FUZZ_CASES times (10000), try rules FUZZ_EXAMPLES times each (400)
 	FUZZ_CASES=$${FUZZ_CASES:-10000} $(BIN)/python -m pytest -q --timeout 3000 tests/monolith_ref/checkpoint/test_fuzz.py
+	$(BIN)/monolith-ref conform fuzz --backend engine-cpu --examples $${FUZZ_EXAMPLES:-400} --corpus runs/fuzz
+
+chaos: $(VENV)/.dev ## kill ranks at random points and restart, twenty times (CHAOS_SEED chooses them)
+	$(BIN)/python -m pytest -m slow tests/conformance/compare/test_chaos.py
 
 bench: $(VENV)/.bench ## engine and peers in turns: every size, width, thread; plots in benchmarks/results
 	$(BIN)/python -m benchmarks.harness --peers $(PEERS) --tfra $(TFRA)
