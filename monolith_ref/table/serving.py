@@ -100,8 +100,10 @@ class ServingStore(RowIndex):
     def assign_add(self, ids: NDArray[np.int64], values: NDArray[np.float32], req_time: int) -> None:
         """Decode, add, encode, position by position; an absent id starts from zeros. Never erases."""
         rows = self._number_zeroed(ids)
-        for lo, hi in distinct_runs(rows):
-            self._write(rows[lo:hi], self._read(rows[lo:hi]) + values[lo:hi])
+        # A sum that overflows is an infinity and an infinity less another NaN, as in a training table: no warning.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for lo, hi in distinct_runs(rows):
+                self._write(rows[lo:hi], self._read(rows[lo:hi]) + values[lo:hi])
         self._stamp(rows, req_time)
 
     def import_(self, dump: RowDump, widths: NDArray[np.int64] | None = None) -> None:

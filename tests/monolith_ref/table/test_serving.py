@@ -35,6 +35,14 @@ def test_assign_add_of_an_absent_id_starts_from_zeros() -> None:
     assert table.lookup([3]).tolist() == [[0.5, 0.5, 0.5]]
 
 
+def test_assign_add_that_overflows_is_an_infinity_without_a_warning() -> None:
+    table = single(message(part(1), serving=True))
+    largest = np.finfo(F4).max
+    table.assign([1], [[largest]])
+    table.assign_add([1, 1], [[largest], [-np.inf]])
+    assert np.isnan(table.lookup([1])).all()
+
+
 def test_one_bit_rows() -> None:
     table = single(message(part(3, compressor=OneBitCompressor(200, 0.25)), serving=True))
     table.assign([1], [[0.3, 0.0, -0.1]])
