@@ -94,14 +94,14 @@ def save_job(engine: Engine, directory: str | Path, extra: Mapping[str, Any], ke
 def checkpoint_to_continue(
     directory: str | Path, facts: Mapping[str, str], ranks: int, last_step: int | None
 ) -> JobCheckpoint | None:
-    """The newest checkpoint to continue from, its files checked; None where there is none.
+    """The newest checkpoint to continue from; None where there is none. Its rows are read and checked by loading it.
 
     Raises
     ------
     ConfigError
         It is of another configuration, of other ranks (unless the reduction is ``exact``), or beyond ``last_step``.
     CheckpointError
-        Its files are damaged.
+        Its manifest is damaged.
     """
     place = Path(directory)
     checkpoint = latest(place) if place.is_dir() else None

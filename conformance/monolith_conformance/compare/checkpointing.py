@@ -19,9 +19,10 @@ from monolith_conformance.compare.path_b import PathB
 from monolith_conformance.oracle.records import DamagedCheckpoint, read_job
 from monolith_conformance.oracle.sync import Layer
 from monolith_conformance.oracle.sync_rules import put_rows
-from monolith_ref.checkpoint.job import JobCheckpoint, TableContent, latest, prune, write_job_checkpoint
-from monolith_ref.errors import CheckpointError, ConfigError
+from monolith_ref.checkpoint.job import JobCheckpoint, TableContent, prune, write_job_checkpoint
+from monolith_ref.errors import CheckpointError
 from monolith_ref.sync.communicator import Communicator
+from monolith_ref.training.checkpointing import checkpoint_to_continue
 from monolith_ref.training.observer import Observer, StepResult
 
 __all__ = ["Checkpoints", "restore_engine", "restore_path_b", "usable_checkpoint"]
@@ -123,26 +124,9 @@ def usable_checkpoint(directory: Path, facts: Mapping[str, str], ranks: int, las
     CheckpointError
         Its files are damaged.
     """
-    checkpoint = latest(directory) if directory.is_dir() else None
-    if checkpoint is None:
-        return None
-    theirs = checkpoint.extra.get("facts", {})
-    for key in sorted({*facts, *theirs}):
-        if facts.get(key) != theirs.get(key):
-            raise ConfigError(
-                f"the checkpoint in {directory} is of another configuration: {key} was {theirs.get(key)!r}, "
-                f"now it is {facts.get(key)!r}"
-            )
-    if checkpoint.manifest.ranks != ranks and facts.get("sync.reduction") != "exact":
-        raise ConfigError(
-            f"the checkpoint in {directory} was written by {checkpoint.manifest.ranks} ranks, this run has {ranks}: "
-            "only sync.reduction=exact gives the same numbers on both"
-        )
-    if checkpoint.step > last_step:
-        raise ConfigError(
-            f"training.steps is {last_step}, the checkpoint in {directory} is already at step {checkpoint.step}"
-        )
-    checkpoint.verify_files()
+    checkpoint = checkpoint_to_continue(directory, facts, ranks, last_step)
+    if checkpoint is not None:
+        checkpoint.verify_files()
     return checkpoint
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
 from monolith_ref.errors import ConfigError
 from monolith_ref.sync.communicator import Communicator
+from monolith_ref.training.outputs import agreed_directory, remove_outputs
 
 __all__ = ["OUTPUTS", "default_directory", "prepare_directory"]
 
@@ -42,21 +42,12 @@ def prepare_directory(chosen: str | None, communicator: Communicator, *, overwri
     ConfigError
         On every rank: not a directory, not empty without ``overwrite`` or ``resume``, or not writable.
     """
-    problem, path = "", ""
-    if communicator.rank == 0:
-        directory = Path(chosen).absolute() if chosen else default_directory()
-        path = str(directory)
-        try:
-            _prepare(directory, overwrite, resume)
-        except ConfigError as error:
-            problem = str(error)
-        except OSError as error:
-            problem = f"the model directory {directory} is not writable: {error.strerror}"
-    answer = communicator.broadcast_bytes(f"{problem}\n{path}".encode(), 0, "compare: model directory").decode()
-    problem, _, path = answer.partition("\n")
-    if problem:
-        raise ConfigError(problem)
-    return Path(path)
+    return agreed_directory(
+        lambda: Path(chosen).absolute() if chosen else default_directory(),
+        lambda directory: _prepare(directory, overwrite, resume),
+        communicator,
+        "compare: model directory",
+    )
 
 
 def _prepare(directory: Path, overwrite: bool, resume: bool) -> None:
@@ -75,9 +66,4 @@ def _prepare(directory: Path, overwrite: bool, resume: bool) -> None:
     with tempfile.TemporaryFile(dir=directory):
         pass
     if overwrite and not resume:
-        for name in OUTPUTS:
-            target = directory / name
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+        remove_outputs(directory, OUTPUTS)
