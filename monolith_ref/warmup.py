@@ -44,6 +44,7 @@ _RULES: tuple[type[Any], ...] = (
     entry.BatchSoftmaxOptimizer,
     entry.AdaGradWithGroupLassoOptimizer,
     entry.FTRLWithGroupSparsityOptimizer,
+    entry.DynamicWdAdagradOptimizer,
 )
 _DIM = 8
 _IDS = np.arange(20, dtype=np.int64)
@@ -98,7 +99,8 @@ def _table(profile: str, optimizer: Any) -> HashTable:
         config.entry_config.segments.append(entry.CombineAsSegment(_DIM, start, optimizer, packing))
     entry.CuckooHashTableConfig().mutate_table(config)
     instance = entry.HashTableConfigInstance(config, [0.1, 0.1])
-    return hash_table_from_config(instance, target=target("cpu", profile=profile), scope=NameScope())
+    quirks = "default +unbuilt_rules"
+    return hash_table_from_config(instance, target=target("cpu", profile=profile), quirks=quirks, scope=NameScope())
 
 
 def _use_table(profile: str, optimizer: Any) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from monolith_conformance.suite_run import BackendName, Encoding, TimeLimit, run
 from monolith_ref.errors import UnknownNameError
+from monolith_ref.progress import Bar
 
 __all__ = ["register"]
 
@@ -99,13 +100,15 @@ def replay(
     from monolith_conformance.transcript import Transcript
 
     bad = 0
-    for path in files:
-        transcript, header = Transcript.load(path)
-        tester = make_backend(backend, encoding=encoding, time_limit=time_limit)
-        asked = _switches(quirks, header)
-        note = replay_transcript(tester, transcript, profile or str(header.get("profile", "ieee")), asked)
-        bad += bool(note)
-        typer.echo(f"{'failed' if note else 'passed'}  {header.get('id', path.name)}{': ' + note if note else ''}")
+    with Bar("transcripts", len(files)) as bar:
+        for path in files:
+            transcript, header = Transcript.load(path)
+            tester = make_backend(backend, encoding=encoding, time_limit=time_limit)
+            asked = _switches(quirks, header)
+            note = replay_transcript(tester, transcript, profile or str(header.get("profile", "ieee")), asked)
+            bad += bool(note)
+            bar.print(f"{'failed' if note else 'passed'}  {header.get('id', path.name)}{': ' + note if note else ''}")
+            bar.advance()
     return EXIT_DIFFERENCES if bad else EXIT_PASS
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monolith_ref.errors import ConfigError
+from monolith_ref.progress import Bar
 
 if TYPE_CHECKING:
     from monolith_conformance.known import KnownFailure
@@ -85,8 +85,17 @@ def run(
             communicator=make_communicator("auto", 0),
         )
         first = request.communicator.rank == 0
-        with _Progress(shown=first and not as_json) as progress:
-            summary = run_suite(request, progress)
+        with Bar("cases", wanted=first and not as_json) as bar:
+
+            def explained(failures: list[Outcome]) -> Iterator[Outcome]:
+                bar.begin("explaining failures", len(failures))
+                for failure in failures:
+                    yield failure
+                    bar.advance()
+
+            summary = run_suite(
+                request, lambda total, outcome: bar.advance(0 if outcome is None else 1, total=total), explained
+            )
         if first:
             _settle_known(summary, request.cases(), known, lines, update_known)
             _write(summary, report, as_json)
@@ -136,28 +145,3 @@ def _write_transcripts(summary: RunSummary, folder: Path) -> None:
             outcome.transcript.save(folder / f"{name}.jsonl", **header)
         if outcome.smallest is not None:
             outcome.smallest.transcript.save(folder / f"{name}.smallest.jsonl", **header)
-
-
-class _Progress:
-    """A bar on standard error while cases run, where that is a terminal."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown and sys.stderr.isatty()
-
-    def __enter__(self) -> _Progress:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("cases", total=None)
-        return self
-
-    def __call__(self, total: int, outcome: Outcome | None) -> None:
-        if self._shown:
-            self._bar.update(self._task, total=total, advance=0 if outcome is None else 1)
-
-    def __exit__(self, *exc: object) -> None:
-        if self._shown:
-            self._bar.stop()

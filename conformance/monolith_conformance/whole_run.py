@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +65,11 @@ class RunRequest:
         return all_cases() | (saved_cases(self.saved) if self.saved is not None else {})
 
 
-def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], None] | None = None) -> RunSummary:
+def run_suite(
+    request: RunRequest,
+    progress: Callable[[int, Outcome | None], None] | None = None,
+    watch: Callable[[list[Outcome]], Iterable[Outcome]] = list,
+) -> RunSummary:
     """Run what is asked for; on several ranks every rank calls this, and each gets the summary of all.
 
     Parameters
@@ -73,6 +77,8 @@ def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], Non
     request : RunRequest
     progress : callable, optional
         Told (number of cases that this rank will run, outcome), first with None and then with every outcome.
+    watch : callable, optional
+        Given the failures that are to be explained; yields them again, one after the other as they are explained.
 
     Raises
     ------
@@ -121,7 +127,7 @@ def run_suite(request: RunRequest, progress: Callable[[int, Outcome | None], Non
         summary.outcomes = {**joined.outcomes, **summary.outcomes}
         summary.problems += joined.problems
         summary.seconds += joined.seconds
-    _explain(request, backend, summary, quirks)
+    _explain(request, backend, summary, quirks, watch)
     summary = gather(ranks, summary, chosen)
     summary.notes += common_causes(summary.outcomes.values())
     summary.environment = environment_versions()
@@ -142,7 +148,13 @@ def _together(backend: Backend, cases: Sequence[Case], ranks: Communicator) -> t
     return joint, [case for case in cases if case.id not in ids]
 
 
-def _explain(request: RunRequest, backend: Backend, summary: RunSummary, quirks: Quirks) -> None:
+def _explain(
+    request: RunRequest,
+    backend: Backend,
+    summary: RunSummary,
+    quirks: Quirks,
+    watch: Callable[[list[Outcome]], Iterable[Outcome]],
+) -> None:
     failures = [o for o in summary.outcomes.values() if o.status in ("failed", "fault")]
     name = request.backend
     if not isinstance(name, str):
@@ -150,6 +162,6 @@ def _explain(request: RunRequest, backend: Backend, summary: RunSummary, quirks:
     for outcome in failures:
         outcome.command = repeat_command(name, outcome.case.id, request.profile, request.quirks, request.encoding)
     if request.explain and failures:
-        left = explain_failures(backend, failures, request.profile, quirks, request.accuracy, EXPLAIN_SECONDS)
+        left = explain_failures(backend, watch(failures), request.profile, quirks, request.accuracy, EXPLAIN_SECONDS)
         if left:
             summary.notes.append(f"{left} failures were not explained: the {EXPLAIN_SECONDS:g} s for it were over")

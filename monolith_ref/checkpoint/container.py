@@ -232,6 +232,7 @@ def _chunks(source: _Source) -> Iterator[_Chunk]:
 class RecordFile:
     """One record file; iterate :meth:`batches` once.
 
+    ``consumed`` is how many bytes of the file have been read so far, compressed or not, somewhat ahead of the batches.
     After the end, ``trailing`` is the number of bytes behind the last record that the original takes for the end of the
     file, ``records`` the number of records and ``checksum`` the crc32c of the whole file (before, it is None). Damage
     raises CheckpointError with path, record and offset.
@@ -243,6 +244,7 @@ class RecordFile:
         self.records = 0
         self.trailing = 0
         self.position = 0
+        self.consumed = 0
         self.checksum: int | None = None
 
     def batches(self) -> Iterator[RecordBatch]:
@@ -255,18 +257,19 @@ class RecordFile:
             raise damage("no_files", f"cannot be read: {error.strerror}", self.path) from error
         try:
             source = _Snappy(self.path, descriptor) if self.compressed else _Plain(descriptor)
-            yield from self._batches(source, os.fstat(descriptor).st_size)
+            yield from self._batches(source, descriptor)
         finally:
             os.close(descriptor)
 
-    def _batches(self, source: _Source, size: int) -> Iterator[RecordBatch]:
+    def _batches(self, source: _Source, descriptor: int) -> Iterator[RecordBatch]:
         starts = np.empty(BATCH, np.int64)
         lengths = np.empty(BATCH, np.int64)
         data = np.empty(0, np.uint8)
         begin = end = need = 0
         # Waiting for the disk and decompressing is work for another thread, where there is more than one chunk of it.
-        chunks = ahead(_chunks(source)) if size > CHUNK else _chunks(source)
+        chunks = ahead(_chunks(source)) if os.fstat(descriptor).st_size > CHUNK else _chunks(source)
         for chunk in chunks:
+            self.consumed = os.lseek(descriptor, 0, os.SEEK_CUR)
             data, begin, end = chunk.behind(data[begin:end], data, begin, need)
             while True:
                 bound = end - begin + chunk.bound

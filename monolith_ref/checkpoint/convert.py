@@ -57,6 +57,7 @@ def convert(
     if chosen == "job":
         return [_to_job(contents, Path(target), shards, reset_filters)]
     tables = whole_tables(contents, only)
+    contents.bar.begin("writing")
     if not tables:
         raise CheckpointError("there is no table to convert" if only is None else f"there is no table {only}")
     if chosen in ("npz", "parquet"):
@@ -175,6 +176,7 @@ def _to_job(contents: Contents, target: Path, ranks: int, reset_filters: bool) -
     size = manifest.ranks if ranks < 1 else ranks
     checkpoint = JobCheckpoint(contents.root, manifest)
     tables = whole_tables(contents)
+    contents.bar.begin("writing")
     whole: dict[str, TableContent] = {}
     for entry in manifest.tables:
         content = _content(contents, entry.name, tables.get(entry.name, {}), entry.kind)

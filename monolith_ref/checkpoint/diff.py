@@ -53,6 +53,7 @@ def compare(
     left, right = whole_tables(a, only), whole_tables(b, only)
     if only is not None and not left and not right:
         raise CheckpointError(f"neither side has a table {only}", path=f"{a.prefix}, {b.prefix}")
+    a.bar.begin("comparing")
     names = [(name, name) for name in sorted(left.keys() & right.keys())]
     if not names and len(left) == len(right) == 1:
         names = [(next(iter(left)), next(iter(right)))]

@@ -24,6 +24,7 @@ from monolith_ref.checkpoint.rows import Decoded, decode, decode_any
 from monolith_ref.checkpoint.shape import RowShape
 from monolith_ref.checkpoint.tables import META_SUFFIX, read_meta
 from monolith_ref.errors import CheckpointError, ConfigError
+from monolith_ref.progress import Bar
 
 __all__ = ["Contents", "FileGroup", "Located", "open_contents", "read_configs", "table_rows"]
 
@@ -79,6 +80,8 @@ class Contents:
         A given configuration without a name: that of every single table.
     leftovers : list of Path
         Temporary files of interrupted writers.
+    bar : Bar
+        Counts the bytes that are read; nobody sees the one that it is without another.
     """
 
     prefix: Path
@@ -88,6 +91,21 @@ class Contents:
     configs: dict[str, Config]
     single_config: Config | None = None
     leftovers: list[Path] = field(default_factory=list)
+    bar: Bar = field(default_factory=lambda: Bar("reading", wanted=False))
+
+    def size(self) -> int:
+        """Bytes of all shards of all tables."""
+        groups = [group for group in self.groups if group.kind in ("single", "multi")]
+        return sum(path.stat().st_size for group in groups for path in group.shards.values() if path.exists())
+
+    def batches(self, file: RecordFile) -> Iterator[RecordBatch]:
+        """The records of one of the files, counted on the bar."""
+        counted = 0
+        for batch in file.batches():
+            yield batch
+            if file.consumed != counted:
+                self.bar.advance(file.consumed - counted)
+                counted = file.consumed
 
     def name_of(self, group: FileGroup) -> str:
         """The table of a single table's files."""
@@ -243,11 +261,12 @@ class Located:
 
 def table_rows(contents: Contents, only: str | None = None) -> Iterator[Located]:
     """Every row of every table (or of ``only`` one), a batch at a time; any damage raises CheckpointError."""
+    contents.bar.begin("reading", contents.size(), in_bytes=True)
     for group in contents.groups:
         if group.kind == "single" and only in (None, contents.name_of(group)):
             name = contents.name_of(group)
             for path in _complete(group):
-                for batch in RecordFile(path).batches():
+                for batch in contents.batches(RecordFile(path)):
                     for decoded in _decoded(contents, name, batch, path, slice(None)):
                         yield Located(name, path, batch, decoded)
         elif group.kind == "multi":
@@ -262,7 +281,7 @@ def _multi_rows(contents: Contents, path: Path, meta: Path, only: str | None) ->
     left = entries[0].rows if entries else 0
     turn = 0
     file = RecordFile(path, compressed=True)
-    for batch in file.batches():
+    for batch in contents.batches(file):
         at = 0
         while at < len(batch) and turn < len(entries):
             count = min(left, len(batch) - at)

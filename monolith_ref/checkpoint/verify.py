@@ -22,6 +22,7 @@ from monolith_ref.checkpoint.rows import Decoded, check_fits, has_unknown, one_r
 from monolith_ref.checkpoint.shape import RowShape
 from monolith_ref.checkpoint.tables import MetaEntry, read_meta
 from monolith_ref.errors import CheckpointError, CheckpointGapError
+from monolith_ref.progress import Bar
 
 __all__ = ["verify"]
 
@@ -29,26 +30,36 @@ Config = hash_table_pb2.EmbeddingHashTableConfig
 
 
 def verify(
-    prefix: str | Path, configs: Mapping[str, Config] | None = None, single_config: Config | None = None
+    prefix: str | Path,
+    configs: Mapping[str, Config] | None = None,
+    single_config: Config | None = None,
+    bar: Bar | None = None,
 ) -> Findings:
-    """Everything that is wrong with the files under a prefix; never raises for what is in them."""
+    """Everything that is wrong with the files under a prefix; never raises for what is in them.
+
+    ``bar`` counts what has been looked at.
+    """
     findings = Findings(str(prefix))
     try:
         contents = open_contents(prefix, configs, single_config)
     except CheckpointError as error:
         findings.add_error(error, Path(prefix))
         return findings
+    contents.bar = bar if bar is not None else contents.bar
     manifest = contents.manifest
     findings.kind = "foreign" if manifest is None else f"ours, {manifest.kind}"
     if manifest is not None:
+        contents.bar.begin("checking sums of files", len(manifest.files))
         for entry in manifest.files:
             _quietly(findings, contents.root / entry.path, partial(verify_file, contents.root, entry))
+            contents.bar.advance()
         try:
             chain_of(contents.root, manifest)
         except CheckpointGapError as error:
             findings.add("broken_chain", f"{contents.prefix}{naming.MANIFEST_SUFFIX}", str(error))
     for path in contents.leftovers:
         findings.add("leftover_temporary", path, "left by a writer that was interrupted")
+    contents.bar.begin("reading", contents.size(), in_bytes=True)
     for group in contents.groups:
         _check_complete(findings, group)
         _CHECKS[group.kind](findings, contents, group)
@@ -181,7 +192,7 @@ def _check_single(findings: Findings, contents: Contents, group: FileGroup) -> N
     for _shard, path in sorted(group.shards.items()):
         file = RecordFile(path)
         try:
-            for batch in file.batches():
+            for batch in contents.batches(file):
                 table.read(batch, path, slice(None))
         except CheckpointError as error:
             findings.add_error(error, path)
@@ -200,7 +211,7 @@ def _check_multi(findings: Findings, contents: Contents, group: FileGroup) -> No
         for entry in meta:
             if entry.table not in tables:
                 tables[entry.table] = _Table(findings, entry.table, contents.config_of(entry.table))
-        _check_data(findings, path, meta, tables, shard in group.metas)
+        _check_data(findings, contents, path, meta, tables, shard in group.metas)
     for table in tables.values():
         table.finish(group.stem)
 
@@ -222,13 +233,18 @@ def _check_meta(findings: Findings, path: Path) -> list[MetaEntry]:
 
 
 def _check_data(
-    findings: Findings, path: Path, meta: list[MetaEntry], tables: Mapping[str, _Table], has_meta: bool
+    findings: Findings,
+    contents: Contents,
+    path: Path,
+    meta: list[MetaEntry],
+    tables: Mapping[str, _Table],
+    has_meta: bool,
 ) -> None:
     ends = np.cumsum([0, *(min(entry.rows, 1 << 62) for entry in meta)], dtype=np.float64)
     file = RecordFile(path, compressed=True)
     turn = 0
     try:
-        for batch in file.batches():
+        for batch in contents.batches(file):
             for k in np.flatnonzero(batch.lengths > BLOCK).tolist():
                 findings.add("large_payload", path, f"a payload of {batch.lengths[k]} bytes", batch.place(k))
             at = 0

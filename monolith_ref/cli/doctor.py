@@ -7,6 +7,7 @@ import json
 import typer
 
 from monolith_ref.doctor import CHECKS, Finding, Status, examine
+from monolith_ref.progress import Bar
 
 __all__ = ["doctor"]
 
@@ -35,7 +36,10 @@ def _told_as_found() -> list[Finding]:
     console = Console(highlight=False, soft_wrap=True)
     width = max(map(len, CHECKS))
     findings = []
-    for finding in examine():
+    examination = examine()
+    for name in CHECKS:
+        with Bar(name):
+            finding = next(examination)
         style = _STYLES[finding.status]
         console.print(f"[{style}]{finding.status:8}[/] {finding.name:{width}}  {escape(finding.found)}")
         if finding.remedy:

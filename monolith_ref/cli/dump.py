@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from monolith_ref.errors import ConfigError, DumpError
+from monolith_ref.progress import Bar
 
 __all__ = ["dump_app"]
 
@@ -60,7 +61,8 @@ def show(
     """
     if as_json and as_pbtxt:
         raise ConfigError("--json and --pbtxt exclude each other")
-    dump = _read(file)
+    with Bar("reading", wanted=not as_json):
+        dump = _read(file)
     if as_json:
         from monolith_ref.model_dump.jsonform import to_json
 
@@ -72,7 +74,9 @@ def show(
     else:
         from monolith_ref.model_dump.show import show_lines
 
-        for line in show_lines(dump, everything=everything):
+        with Bar("looking"):
+            lines = list(show_lines(dump, everything=everything))
+        for line in lines:
             typer.echo(line)
 
 
@@ -89,7 +93,8 @@ def verify(
 
     from monolith_ref.model_dump.verify import verify as check
 
-    report = check(file)
+    with Bar("verifying", wanted=not as_json):
+        report = check(file)
     if as_json:
         findings = [dataclasses.asdict(finding) for finding in report.findings]
         _print_json({"ok": report.ok, "checked": report.checked, "findings": findings})
@@ -118,8 +123,9 @@ def diff(
 
     from monolith_ref.model_dump.diff import diff_dumps
 
-    raws = _read(left).raw, _read(right).raw
-    found = diff_dumps(*raws)
+    with Bar("comparing", wanted=not as_json):
+        raws = _read(left).raw, _read(right).raw
+        found = diff_dumps(*raws)
     same_bytes = raws[0] == raws[1]
     if as_json:
         _print_json({"same_bytes": same_bytes, "differences": [dataclasses.asdict(item) for item in found]})
@@ -176,8 +182,9 @@ def slice_(
     from monolith_ref.model_dump.canonical import canonical_bytes
     from monolith_ref.model_dump.graphs import OriginalSlicer, Slicer, parse_graph
 
-    proto = _model_of(_read(file), model)
-    graph = parse_graph(proto.graph_def)
+    with Bar("reading", wanted=not as_json):
+        proto = _model_of(_read(file), model)
+        graph = parse_graph(proto.graph_def)
     if not dest:
         dest = [name for name in (*proto.model_fn.predict, proto.model_fn.loss) if name]
         if not source and not mapped:
@@ -237,7 +244,8 @@ def graph(file: Path = FILE, output: Path = OUTPUT) -> None:
     """
     from monolith_ref.model_dump.page import render_page
 
-    page = render_page(_read(file).message, file.name).encode("utf-8")
+    with Bar("drawing"):
+        page = render_page(_read(file).message, file.name).encode("utf-8")
     _write(output, page)
     typer.echo(f"{output}: {len(page)} bytes; open it in a browser")
 
@@ -262,8 +270,9 @@ def build(
         raise DumpError(str(error.strerror), kind="unreadable", path=str(document)) from None
     except (ValueError, RecursionError) as error:
         raise DumpError(f"not JSON ({error})", kind="bad_json", path=str(document)) from None
-    data = make(value)
-    if canonical:
-        data = canonical_bytes(parse_dump(data))
+    with Bar("building"):
+        data = make(value)
+        if canonical:
+            data = canonical_bytes(parse_dump(data))
     _write(output, data)
     typer.echo(f"{output}: {len(data)} bytes")

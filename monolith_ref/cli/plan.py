@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monolith_ref.errors import ConfigError
+from monolith_ref.progress import Bar
 
 if TYPE_CHECKING:
     from monolith_ref.planning.prediction import Prediction
@@ -101,7 +102,8 @@ def plan(
     }
     shared, alike = _given(shared), _given(alike)
     workload, measured = _alike(shared, alike) if config is None else _configured(config, shared, alike)
-    constants = Measurement.load(measurement) if measurement is not None else measured() if measure else None
+    with Bar("measuring", wanted=measure and not as_json):
+        constants = Measurement.load(measurement) if measurement is not None else measured() if measure else None
     if constants is not None and save_measurement is not None:
         constants.save(save_measurement)
     found = predict(workload, numbers, steps, constants, Link(latency * 1e-6, bandwidth * 1e9))

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from monolith_ref.errors import ArgumentError, ConfigError
+from monolith_ref.progress import Bar
 
 __all__ = ["table_app"]
 
@@ -26,10 +27,12 @@ FIDS = typer.Option(None, "--fid", help="Show the rows of this id (decimal or 0x
 TABLE = typer.Option(None, "--table", help="Only this table.")
 
 
-def _contents(prefix: str, config: Path | None) -> Any:
+def _contents(prefix: str, config: Path | None, bar: Bar) -> Any:
     from monolith_ref.checkpoint.inspect import open_contents
 
-    return open_contents(prefix, *_configs(config))
+    contents = open_contents(prefix, *_configs(config))
+    contents.bar = bar
+    return contents
 
 
 def _configs(config: Path | None) -> tuple[Any, Any]:
@@ -86,7 +89,8 @@ def verify_command(prefix: str = PREFIX, config: Path | None = CONFIG, as_json: 
     """
     from monolith_ref.checkpoint.verify import verify
 
-    findings = verify(prefix, *_configs(config))
+    with Bar("looking", wanted=not as_json) as bar:
+        findings = verify(prefix, *_configs(config), bar)
     if as_json:
         _print_json(findings.to_json())
     else:
@@ -129,17 +133,18 @@ def show_command(
     """
     from monolith_ref.checkpoint.summary import rows_by_fid, summarize
 
-    contents = _contents(prefix, config)
-    if fid:
-        fids = [_parse_fid(text) for text in fid]
-        rows = rows_by_fid(contents, fids, table)
+    fids = [_parse_fid(text) for text in fid or ()]
+    with Bar("looking", wanted=not as_json) as bar:
+        contents = _contents(prefix, config, bar)
+        rows = rows_by_fid(contents, fids, table) if fids else []
+        data = {} if fids else summarize(contents, top)
+    if fids:
         missing = sorted(set(fids) - {row["fid"] for row in rows})
         if as_json:
             _print_json({"rows": rows, "missing": missing})
         else:
             _show_rows(rows, missing)
         raise typer.Exit(1 if missing else 0)
-    data = summarize(contents, top)
     if table is not None:
         data["tables"] = [item for item in data["tables"] if item["name"] == table]
         if not data["tables"]:
@@ -241,7 +246,9 @@ def diff_command(
     """
     from monolith_ref.checkpoint.diff import compare
 
-    result = compare(_contents(first, config), _contents(second, config), table, limit, not ignore_times)
+    with Bar("looking", wanted=not as_json) as bar:
+        sides = _contents(first, config, bar), _contents(second, config, bar)
+        result = compare(*sides, table, limit, not ignore_times)
     if as_json:
         _print_json(result)
     else:
@@ -306,8 +313,9 @@ def convert_command(
     if form is not None and form not in FORMATS:
         raise ArgumentError(f"--format must be one of {', '.join(FORMATS)}, not {form!r}")
     chosen = next((known for known in FORMATS if known == form), None)
-    contents = _contents(source, config)
-    written = convert(contents, target, chosen, shards=shards, only=table, reset_filters=reset_filters)
+    with Bar("looking", wanted=not as_json) as bar:
+        contents = _contents(source, config, bar)
+        written = convert(contents, target, chosen, shards=shards, only=table, reset_filters=reset_filters)
     if as_json:
         _print_json({"written": [str(path) for path in written]})
     else:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from monolith_ref.progress import Bar
+
 __all__ = ["warmup"]
 
 
@@ -34,13 +36,15 @@ def warmup(
 
     chosen = stages(profile)
     finished = []
-    for number, done in enumerate(warm_up(chosen), 1):
-        finished.append(done)
-        if not as_json:
-            typer.echo(
-                f"[{number:2}/{len(chosen)}] {done.name:40} compiled {done.compiled:3}, loaded {done.loaded:3}, "
-                f"{done.seconds:6.2f} s"
-            )
+    with Bar("stages", len(chosen), wanted=not as_json) as bar:
+        for number, done in enumerate(warm_up(chosen), 1):
+            finished.append(done)
+            bar.advance()
+            if not as_json:
+                bar.print(
+                    f"[{number:2}/{len(chosen)}] {done.name:40} compiled {done.compiled:3}, loaded {done.loaded:3}, "
+                    f"{done.seconds:6.2f} s"
+                )
     compiled, seconds = sum(done.compiled for done in finished), sum(done.seconds for done in finished)
     if as_json:
         report = {

@@ -34,7 +34,7 @@ def train_from_file(
     """Train to the end and write what the file asks for; what is to be printed (rank 0 only). Collective."""
     config = load_train_config(path, overrides)
     directory = Path(config.settings["model_dir"] or f"runs/{config.model.name}")
-    bar = Progress()
+    bar = Progress(bar=not as_json)
     callbacks: list[Callback] = [bar] if progress else []
     trainer = Trainer(config, callbacks=callbacks, directory=directory, overwrite=overwrite, resume=resume)
     place = trainer.directory

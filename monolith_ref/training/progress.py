@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from monolith_ref.progress import Bar
 from monolith_ref.training.callbacks import Callback
 from monolith_ref.training.metrics import Evaluation
 from monolith_ref.training.observer import StepResult
@@ -21,39 +21,31 @@ def _words(evaluation: Evaluation) -> str:
 
 
 class Progress(Callback):
-    """Writes to standard error, on rank 0 only."""
+    """Writes to standard error, on rank 0 only; without ``bar`` lines alone, on a terminal too."""
 
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._task: Any = None
+    def __init__(self, bar: bool = True) -> None:
+        self._bar = Bar("train", wanted=bar)
 
     def on_start(self, trainer: Trainer) -> None:
         """See :class:`Callback`."""
-        if trainer.communicator.rank != 0 or not sys.stderr.isatty():
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("train", total=trainer.steps, completed=trainer.engine.global_step)
-        self._bar.start()
+        if trainer.communicator.rank == 0:
+            self._bar.update(trainer.engine.global_step, trainer.steps)
+            self._bar.start()
 
     def on_step(self, trainer: Trainer, result: StepResult) -> None:
         """See :class:`Callback`."""
         if trainer.communicator.rank != 0:
             return
         made = result.step + 1
-        if self._bar is not None:
-            self._bar.update(self._task, completed=made, description=f"loss {float(result.loss):.4f}")
+        if self._bar.shown:
+            self._bar.update(made, what=f"loss {float(result.loss):.4f}")
         elif made % trainer.config.settings["training.log_every"] == 0 and made < trainer.steps:
-            self._line(f"step {made} of {trainer.steps}, loss {float(result.loss):.6g}")
+            self._bar.tell(f"step {made} of {trainer.steps}, loss {float(result.loss):.6g}")
 
     def on_evaluate(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """See :class:`Callback`."""
         if trainer.communicator.rank == 0:
-            self._line(f"step {evaluation.step}: {_words(evaluation)}")
+            self._bar.tell(f"step {evaluation.step}: {_words(evaluation)}")
 
     def on_end(self, trainer: Trainer, result: TrainResult) -> None:
         """See :class:`Callback`."""
@@ -61,12 +53,4 @@ class Progress(Callback):
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _line(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        self._bar.stop()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from monolith_conformance.compare.job import Job
 from monolith_conformance.compare.run import Progress
+from monolith_ref.progress import Bar
 
 __all__ = ["progress_of"]
 
@@ -18,24 +18,13 @@ def progress_of(job: Job, layout: str, target: str, quiet: bool) -> Iterator[Pro
     if job.communicator.rank != 0 or quiet:
         yield lambda made, loss: None
         return
-    if not sys.stderr.isatty():
-        every = job.settings["training.log_every"]
+    name, every = f"{layout}, {target}", job.settings["training.log_every"]
+    with Bar(name, job.steps) as bar:
 
-        def line(made: int, loss: float) -> None:
-            if made % every == 0 and made < job.steps:
-                print(f"{layout}, {target}: step {made} of {job.steps}, loss {loss:.6g}", file=sys.stderr, flush=True)
+        def tell(made: int, loss: float) -> None:
+            if bar.shown:
+                bar.update(made, what=f"{name}, loss {loss:.4g}")
+            elif made % every == 0 and made < job.steps:
+                bar.tell(f"{name}: step {made} of {job.steps}, loss {loss:.6g}")
 
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{layout}, {target}", total=job.steps)
-
-        def advance(made: int, loss: float) -> None:
-            bar.update(task, completed=made, description=f"{layout}, {target}, loss {loss:.4g}")
-
-        yield advance
+        yield tell

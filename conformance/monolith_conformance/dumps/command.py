@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from monolith_ref.progress import Bar
+
 __all__ = ["register"]
 
 DIRECTORY = typer.Argument(..., help="Dump files with expectations, recorder scenarios, damaged files, flips.")
@@ -27,7 +29,8 @@ def dumps(
     """
     from monolith_conformance.dumps.replay import run_dumps
 
-    table = run_dumps(directory)
+    with Bar("checks", wanted=not as_json) as bar:
+        table = run_dumps(directory, lambda: bar.advance())
     if as_json:
         failures = [[item.kind, item.case, item.problem] for item in table.failures]
         typer.echo(json.dumps({"passed": table.passed, "failed": table.failed, "failures": failures}, indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from monolith_ref.model_dump import read_dump
 __all__ = ["run_dumps"]
 
 
-def run_dumps(directory: str | PathLike[str]) -> Table:
-    """Replay every document of a directory; what a document is, its content says.
+def run_dumps(directory: str | PathLike[str], told: Callable[[], object] = lambda: None) -> Table:
+    """Replay every document of a directory; what a document is, its content says. ``told`` is called after each check.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def run_dumps(directory: str | PathLike[str]) -> Table:
     files = sorted(folder.glob("*.pb")) if folder.is_dir() else []
     if not documents and not files:
         raise DumpError("there are no dump files or expectations in it", kind="unreadable", path=str(folder))
-    table = Table()
+    table = Table(told=told)
     described = set()
     for path in documents:
         try:

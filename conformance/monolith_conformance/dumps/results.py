@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 __all__ = ["Failure", "Table"]
@@ -19,11 +19,12 @@ class Failure:
 
 @dataclass
 class Table:
-    """Passed and failed checks per kind, in the order in which the kinds came up."""
+    """Passed and failed checks per kind, in the order in which the kinds came up; ``told`` is called after each."""
 
     passed: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    told: Callable[[], object] = lambda: None
 
     @property
     def ok(self) -> bool:
@@ -40,6 +41,7 @@ class Table:
             self.failures += [Failure(kind, case, problem) for problem in found]
         else:
             self.passed[kind] += 1
+        self.told()
 
     def equal(self, kind: str, case: str, got: object, want: object) -> None:
         """Count one comparison."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from monolith_ref.progress import Bar
+
 __all__ = ["register"]
 
 
@@ -32,6 +34,7 @@ def export(
     """
     from monolith_conformance.export.whole import export_all
 
-    count, size = export_all(folder, comparison_steps, whole_steps, lambda text: typer.echo(text, err=True))
+    with Bar("vectors") as bar:
+        count, size = export_all(folder, comparison_steps, whole_steps, bar)
     typer.echo(f"{count} files, {size / 1e6:.1f} MB in {folder}")
     return 0

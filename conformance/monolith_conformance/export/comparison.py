@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +22,7 @@ from monolith_conformance.export.bundle import Bundle
 from monolith_conformance.oracle.sync import DenseRows, Layer, Oracle, RankBatch, Settings
 from monolith_conformance.oracle.sync_rules import take_rows
 from monolith_ref.features.ragged import Batch
+from monolith_ref.progress import Bar
 
 __all__ = ["RANKS", "add_comparison"]
 
@@ -30,10 +30,8 @@ RANKS = (1, 2, 3)
 SEED, ROWS = 42, 455
 ARRAYS = ("x", "p", "dx")
 
-Tell = Callable[[str], None]
 
-
-def add_comparison(bundle: Bundle, steps: int, whole_steps: int, tell: Tell = lambda text: None) -> None:
+def add_comparison(bundle: Bundle, steps: int, whole_steps: int, bar: Bar) -> None:
     """Record ``steps`` steps; of the first ``whole_steps`` the arrays x, p and dx are included whole."""
     source = GeneratedSource(SEED, ROWS)
     places, inputs, data = [], bytearray(), DataDigest()
@@ -43,12 +41,12 @@ def add_comparison(bundle: Bundle, steps: int, whole_steps: int, tell: Tell = la
     bundle.add("comparison/inputs.bin", bytes(inputs), "comparison", "ids, row lengths and labels of every step")
     for ranks in RANKS:
         arrays = bytearray()
+        bar.begin(f"comparison run on {ranks} rank{'s' if ranks > 1 else ''}", steps)
         lines = [json.dumps(_head(ranks, steps, whole_steps, data.hexdigest()))]
         for number, plain in enumerate(_steps(ranks, steps, whole_steps, arrays)):
             plain["inputs"] = places[number]
             lines.append(json.dumps(plain))
-            if number % 10 == 9:
-                tell(f"comparison on {ranks} ranks: step {number + 1} of {steps}")
+            bar.advance()
         name = f"comparison/ranks-{ranks}"
         about = f"the comparison run on {ranks} rank{'s' if ranks > 1 else ''}"
         bundle.add_lines(f"{name}.jsonl", lines, "comparison", about, schema="comparison", steps=steps)

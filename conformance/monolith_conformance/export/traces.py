@@ -19,6 +19,7 @@ from monolith_conformance.session import Session
 from monolith_conformance.testee.jsonlines import to_json
 from monolith_conformance.transcript import Step
 from monolith_ref.errors import StateError
+from monolith_ref.progress import Bar
 from monolith_ref.quirks import Quirks
 
 __all__ = ["add_traces", "record"]
@@ -68,7 +69,7 @@ def _plain(step: Step) -> dict[str, Any]:
     return plain
 
 
-def add_traces(bundle: Bundle, cases: Iterable[Case]) -> dict[str, str]:
+def add_traces(bundle: Bundle, cases: Iterable[Case], bar: Bar) -> dict[str, str]:
     """Record cases into ``traces/``; returns the ids of those that are not there, and why."""
     left_out: dict[str, str] = {}
     areas: dict[str, list[Case]] = {}
@@ -81,10 +82,12 @@ def add_traces(bundle: Bundle, cases: Iterable[Case]) -> dict[str, str]:
             left_out[case.id] = "reads or writes files"
         else:
             areas.setdefault(case.area, []).append(case)
+    bar.begin("recording cases", sum(map(len, areas.values())))
     for area, members in areas.items():
         lines: dict[str, list[str]] = {"ieee": [], "avx": []}
         for case in members:
             _add_lines(case, lines, left_out)
+            bar.advance()
         for profile, recorded in lines.items():
             if recorded:
                 path = f"traces/{profile}/{area.replace('/', '.')}.jsonl"

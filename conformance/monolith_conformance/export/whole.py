@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from monolith_conformance.export.ids import check_ids, retired_ids
 from monolith_conformance.export.rejects import add_rejects
 from monolith_conformance.export.traces import add_traces
 from monolith_ref.errors import ArgumentError
+from monolith_ref.progress import Bar
 
 __all__ = ["export_all"]
 
@@ -27,9 +27,9 @@ OTHER_ROWS = ("combination", "retrievers", "compressors", "initializers", "resto
 
 
 def export_all(
-    folder: Path, comparison_steps: int = 50, whole_steps: int = 2, tell: Callable[[str], None] = lambda text: None
+    folder: Path, comparison_steps: int = 50, whole_steps: int = 2, bar: Bar | None = None
 ) -> tuple[int, int]:
-    """Write everything into ``folder``; returns (files, bytes).
+    """Write everything into ``folder``; returns (files, bytes). ``bar`` counts what is recorded.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def export_all(
     bundle = Bundle(folder)
     _add_vectors(bundle)
     _add_golden(bundle)
-    tell("recording cases")
-    left_out = add_traces(bundle, cases.values())
+    bar = bar if bar is not None else Bar("cases", wanted=False)
+    left_out = add_traces(bundle, cases.values(), bar)
     add_rejects(bundle)
     bundle.add_json(
         "cases.json",
@@ -73,7 +73,7 @@ def export_all(
         schema="cases",
     )
     if comparison_steps:
-        add_comparison(bundle, comparison_steps, min(whole_steps, comparison_steps), tell)
+        add_comparison(bundle, comparison_steps, min(whole_steps, comparison_steps), bar)
     about = (files("monolith_conformance") / "export" / "README.md").read_text()
     bundle.add("README.md", about, "text", "what is here and how to read it")
     count = bundle.finish()

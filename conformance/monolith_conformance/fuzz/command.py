@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monolith_conformance.suite_run import Encoding, Profile, QuirkSet, TimeLimit
+from monolith_ref.progress import Bar
 
 __all__ = ["register"]
 
@@ -47,15 +48,18 @@ def fuzz(
     from monolith_ref.quirks import Quirks
 
     tester = make_backend(backend, encoding=encoding, time_limit=time_limit)
+    bar = Bar("cases of a round")
     searcher = Searcher(
         tester,
         choose(all_cases().values(), select or []),
         Corpus(corpus),
         profile=profile,
         quirks=Quirks.parse(quirks),
-        tell=lambda text: typer.echo(text, err=True),
+        tell=bar.tell,
+        watch=bar.update,
     )
-    found = searcher.run(None if examples else 60 * minutes, examples)
+    with bar:
+        found = searcher.run(None if examples else 60 * minutes, examples)
     again = f"--backend {shlex.quote(backend)}" + ("" if encoding == "protobuf" else f" --encoding {encoding}")
     for finding in found.findings:
         outcome = finding.outcome

@@ -61,6 +61,8 @@ class Searcher:
         Rounding contract and switches.
     tell : callable, optional
         Told in words what happens.
+    watch : callable, optional
+        Told before every case which one of the round it is (from 0 on), and how many a round has.
     clock : callable, optional
         Seconds on some clock.
 
@@ -79,13 +81,14 @@ class Searcher:
         profile: str = "ieee",
         quirks: Quirks,
         tell: Callable[[str], None] = lambda text: None,
+        watch: Callable[[int, int], None] = lambda done, total: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cases = [case for case in cases if case.generated]
         if not self._cases:
             raise ConfigError("none of the chosen cases generates examples")
         self._session = Session(backend, profile, quirks)
-        self._corpus, self._tell, self._clock = corpus, tell, clock
+        self._corpus, self._tell, self._watch, self._clock = corpus, tell, watch, clock
         self._failed: set[str] = set()
         self._open = False
         self.found = Found()
@@ -122,7 +125,8 @@ class Searcher:
         progress = self._corpus.progress
         progress.rounds += 1
         self.found.rounds += 1
-        for case in self._cases:
+        for number, case in enumerate(self._cases):
+            self._watch(number, len(self._cases))
             if case.id in self._failed:
                 continue
             if until is not None and self._clock() >= until:

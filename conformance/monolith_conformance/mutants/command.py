@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monolith_ref.errors import UnknownNameError
+from monolith_ref.progress import Bar
 
 if TYPE_CHECKING:
     from monolith_conformance.mutants.verdict import Verdict
@@ -44,7 +45,8 @@ def mutants(
         lines = [f"{m.name:42} {f'({m.deviation}) ' if m.deviation else ''}{m.sentence}" for m in chosen]
         typer.echo(json.dumps(plain, indent=1) if as_json else "\n".join(lines))
         return 0
-    verdicts = judge_mutants(chosen, all_cases().values())
+    with Bar("mutants", len(chosen), wanted=not as_json) as bar:
+        verdicts = judge_mutants(chosen, all_cases().values(), lambda verdict: bar.advance(what=verdict.mutant.name))
     if as_json:
         typer.echo(json.dumps(_plain(verdicts), indent=1, ensure_ascii=False))
     else:

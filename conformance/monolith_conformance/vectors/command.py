@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monolith_ref.errors import ConfigError
+from monolith_ref.progress import Bar
 
 if TYPE_CHECKING:
     from monolith_conformance.vectors.run import FileResult
@@ -60,11 +61,15 @@ def vectors(
     if "cuda" in targets and not _cuda_ready():
         return _in_simulator()
     from monolith_conformance.vectors.registry import Setting
-    from monolith_conformance.vectors.run import replay_directory
+    from monolith_conformance.vectors.run import replay_file
 
-    results = [
-        result for name in targets for chosen in profiles for result in replay_directory(files, Setting(name, chosen))
-    ]
+    results = []
+    with Bar("files", len(targets) * len(profiles) * len(files), wanted=not as_json) as bar:
+        for setting in (Setting(name, chosen) for name in targets for chosen in profiles):
+            for path in files:
+                bar.update(what=f"{setting.target}, {setting.profile}: {path.name}")
+                results.append(replay_file(path, setting))
+                bar.advance()
     typer.echo(_as_json(results) if as_json else _as_table(results))
     return 1 if any(result.failed for result in results) else 0
 
