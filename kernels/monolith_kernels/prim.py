@@ -16,18 +16,18 @@ operations, which neither NVVM nor ptxas may fuse.
 
 from __future__ import annotations
 
-import functools
 import math
 import struct
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
+
+from monolith_kernels.forms import both, on_cpu, on_cuda, register_for_cuda, shared
+from monolith_kernels.unchecked import at, prefetch, put
 
 __all__ = [
     "Avx",
@@ -66,93 +66,6 @@ def profile(name: str) -> Ieee | Avx:
     if name == "avx":
         return Avx()
     raise ValueError(f"profile must be 'ieee' or 'avx', not {name!r}")
-
-
-# ---- registration -----------------------------------------------------------------------------------------------
-
-_Implementation = Callable[..., Any]
-_FOR_CUDA: list[tuple[_Implementation, _Implementation]] = []
-_cuda_active = False
-
-
-def _in_terms_of(stub: _Implementation, implementation: _Implementation) -> _Implementation:
-    """The overload, whose forms carry the stub's annotations: Numba compares whole signatures."""
-
-    @functools.wraps(implementation)
-    def typed(*args: Any, **kwargs: Any) -> Any:
-        form = implementation(*args, **kwargs)
-        if form is not None:
-            form.__annotations__ = dict(stub.__annotations__)
-        return form
-
-    return typed
-
-
-def on_cpu(stub: _Implementation) -> Callable[[_Implementation], _Implementation]:
-    """Decorate the CPU form of a stub (a Numba overload)."""
-
-    def register(implementation: _Implementation) -> _Implementation:
-        overload(stub)(_in_terms_of(stub, implementation))
-        return implementation
-
-    return register
-
-
-def on_cuda(stub: _Implementation) -> Callable[[_Implementation], _Implementation]:
-    """Decorate the CUDA form of a stub; it is registered when the CUDA twins are first imported."""
-
-    def register(implementation: _Implementation) -> _Implementation:
-        if _cuda_active:
-            _overload_on_cuda(stub, implementation)
-        else:
-            _FOR_CUDA.append((stub, implementation))
-        return implementation
-
-    return register
-
-
-def both(stub: _Implementation) -> Callable[[_Implementation], _Implementation]:
-    """Decorate the one form that serves both targets."""
-
-    def register(implementation: _Implementation) -> _Implementation:
-        on_cpu(stub)(implementation)
-        on_cuda(stub)(implementation)
-        return implementation
-
-    return register
-
-
-def shared(function: _Implementation) -> _Implementation:
-    """Decorate a plain scalar function that compiled rules call, on both targets."""
-
-    def same(*args: Any, **kwargs: Any) -> _Implementation:
-        return function
-
-    overload(function, strict=False)(same)
-    if _cuda_active:
-        _overload_on_cuda(function, same)
-    else:
-        _FOR_CUDA.append((function, same))
-    return function
-
-
-def _overload_on_cuda(stub: _Implementation, implementation: _Implementation) -> None:
-    from numba.cuda.extending import overload as overload_on_cuda
-
-    overload_on_cuda(stub)(_in_terms_of(stub, implementation))
-
-
-def register_for_cuda() -> None:
-    """Give the CUDA compiler its forms (once). The simulator runs the plain meanings and needs none."""
-    global _cuda_active
-    from numba import config
-
-    if _cuda_active or config.ENABLE_CUDASIM:
-        return
-    _cuda_active = True
-    for stub, implementation in _FOR_CUDA:
-        _overload_on_cuda(stub, implementation)
-    _FOR_CUDA.clear()
 
 
 # ---- fused multiply-add -----------------------------------------------------------------------------------------
@@ -367,98 +280,3 @@ def _from_bits_cuda(i: Any) -> Any:
     from numba.cuda import libdevice
 
     return lambda i: libdevice.int_as_float(np.int32(i))
-
-
-# ---- memory -----------------------------------------------------------------------------------------------------
-
-
-def at(array: Any, i: Any) -> Any:
-    """Element i of a contiguous one-dimensional array; i is never negative and never checked."""
-    return array[i]
-
-
-def put(array: Any, i: Any, value: Any) -> None:
-    """Store an element, as :func:`at`."""
-    array[i] = value
-
-
-def prefetch(array: Any, i: Any) -> None:
-    """Ask for the cache line of element i (CPU; nothing elsewhere). Any i is allowed: nothing is read."""
-
-
-def _element_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [index], inbounds=True)
-
-
-@intrinsic
-def _load(typingctx: Any, array: Any, i: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
-        return context.unpack_value(builder, signature.return_type, pointer)
-
-    return array.dtype(array, types.intp), codegen
-
-
-@intrinsic
-def _store(typingctx: Any, array: Any, i: Any, value: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
-        context.pack_value(builder, signature.args[0].dtype, args[2], pointer)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, array.dtype), codegen
-
-
-@intrinsic
-def _prefetch(typingctx: Any, array: Any, i: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
-        i8p, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [i8p, i32, i32, i32]), "llvm.prefetch.p0i8"
-        )
-        # to read, into the second cache, data
-        constants = [ir.Constant(i32, value) for value in (0, 1, 1)]
-        builder.call(function, [builder.bitcast(pointer, i8p), *constants])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), codegen
-
-
-@on_cpu(at)
-def _at_cpu(array: Any, i: Any) -> Any:
-    return lambda array, i: _load(array, i)
-
-
-@on_cpu(put)
-def _put_cpu(array: Any, i: Any, value: Any) -> Any:
-    return lambda array, i, value: _store(array, i, value)
-
-
-@on_cpu(prefetch)
-def _prefetch_cpu(array: Any, i: Any) -> Any:
-    return lambda array, i: _prefetch(array, i)
-
-
-@on_cuda(at)
-def _at_cuda(array: Any, i: Any) -> Any:
-    return lambda array, i: array[i]
-
-
-def _put_in_cuda(array: Any, i: Any, value: Any) -> None:
-    array[i] = value
-
-
-@on_cuda(put)
-def _put_cuda(array: Any, i: Any, value: Any) -> Any:
-    return _put_in_cuda
-
-
-def _no_prefetch(array: Any, i: Any) -> None:
-    return None
-
-
-@on_cuda(prefetch)
-def _prefetch_cuda(array: Any, i: Any) -> Any:
-    return _no_prefetch
