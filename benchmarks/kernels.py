@@ -27,13 +27,16 @@ from monolith_kernels.hashing import splitmix64_of
 from monolith_kernels.jit import kernel
 from monolith_kernels.layout import RowLayout, Segment
 from monolith_kernels.memory import aligned_zeros
-from monolith_kernels.prim import at, prefetch, put
+from monolith_kernels.prim import at, put
 from monolith_kernels.target import Target, target
 from numpy.typing import NDArray
 
+# Workers stand in a folder that no package holds: any environment runs them.
+sys.path.insert(0, str(Path(__file__).parent / "harness" / "workers"))
+from accesses import AHEAD, touch_rows
+
 DIM = 16
 WIDTH = 2 * DIM
-AHEAD = 32
 NOTHING = np.empty(0, np.int32)
 
 
@@ -46,23 +49,6 @@ class Line(NamedTuple):
     ratio: float
     floor: str
     kept: bool
-
-
-@kernel
-def touch_rows(
-    flat: NDArray[np.float32], numbers: NDArray[np.int32], width: int, grads: NDArray[np.float32], dim: int
-) -> None:
-    """Read gradients, read and write the same rows, prefetched, and nothing else: w += g, n += g."""
-    for k in range(len(numbers)):
-        if k + AHEAD < len(numbers):
-            ahead = np.int64(numbers[k + AHEAD]) * width
-            for line in range(0, width, 16):
-                prefetch(flat, ahead + line)
-        row = np.int64(numbers[k]) * width
-        for c in range(dim):
-            g = at(grads, k * dim + c)
-            put(flat, row + c, at(flat, row + c) + g)
-            put(flat, row + dim + c, at(flat, row + dim + c) + g)
 
 
 @kernel

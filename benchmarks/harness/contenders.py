@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +16,8 @@ from typing import Any, Protocol
 __all__ = ["CONTENDERS", "Contender", "Ended", "Process", "Worker", "environments"]
 
 WORKERS = Path(__file__).parent / "workers"
+START_LIMIT = 180.0
+"""Seconds that a process may take to load its library."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class Worker(Protocol):
 
     about: dict[str, Any]
 
-    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Send one command, wait for the answer; Ended where none comes."""
+    def ask(self, command: dict[str, Any], limit: float) -> dict[str, Any]:
+        """Send one command, wait for the answer; Ended where none comes within ``limit`` seconds."""
         ...
 
     def stop(self) -> None:
@@ -91,35 +95,36 @@ class Process:
             "OPENBLAS_NUM_THREADS": str(self.threads),
             "CUDA_VISIBLE_DEVICES": "",
         }
+        self._unread = b""
         with open(self.log, "a") as errors:
+            self._said_before = errors.tell()
             self._process = subprocess.Popen(
                 [str(self.python), str(WORKERS / self.contender.script)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
                 env={**os.environ, **settings},
             )
         try:
-            self.about = self._answer()
-        except Ended:
+            self.about = self._answer(START_LIMIT)
+        except Ended as why:
             self.stop()
-            raise Ended(_reason(self.log)) from None
+            raise Ended(f"cannot start: {why}") from None
 
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Send one command, wait for the answer."""
+    def ask(self, command: dict[str, Any], limit: float) -> dict[str, Any]:
+        """Send one command, wait for the answer; a process that gives none within ``limit`` seconds is ended."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            raise Ended(_reason(self.log)) from None
-        return self._answer()
+        except (BrokenPipeError, ValueError):
+            raise Ended(self._last_words()) from None
+        return self._answer(limit)
 
     def stop(self) -> None:
         """End the process."""
@@ -134,17 +139,36 @@ class Process:
             self._process.wait()
         self._process.stdout.close()
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+    def _answer(self, limit: float) -> dict[str, Any]:
+        until = time.monotonic() + limit
+        while (line := self._line(until)) is not None:
             # Some libraries print when they are loaded, before the worker can send that elsewhere.
-            if line.startswith("{"):
+            if line.startswith(b"{"):
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-        raise Ended(f"its process ended ({self._process.wait()}): {_reason(self.log)}")
+        if self._process.poll() is None and time.monotonic() >= until:
+            self._process.kill()
+            self._process.wait()
+            raise Ended(f"gave no answer within {limit:g} s and was ended")
+        raise Ended(f"its process ended ({self._process.wait()}): {self._last_words()}")
 
+    def _line(self, until: float) -> bytes | None:
+        """The next line of the process's output; None at its end, or when time is up."""
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([pipe], [], [], left)[0]:
+                return None
+            part = os.read(pipe, 1 << 16)
+            if not part:
+                return None
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
-def _reason(log: Path) -> str:
-    """The last line that a process wrote to its log."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
+    def _last_words(self) -> str:
+        """The last line that the process wrote to its log."""
+        said = self.log.read_bytes()[self._said_before :].decode(errors="replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return lines[-1][:200] if lines else "it said nothing"

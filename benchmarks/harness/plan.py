@@ -1,4 +1,4 @@
-"""Which jobs a run does, who takes part in each, and with how many threads."""
+"""One comparison, and those that floors are judged by."""
 
 from __future__ import annotations
 
@@ -6,24 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FULL_DIMS", "FULL_ROWS", "Job", "floor_jobs", "full_jobs", "step_job"]
+__all__ = ["BATCH", "DIM", "ROWS", "STEPS", "Job", "floor_jobs", "step_job"]
 
 ROWS, BATCH, DIM = 10_000_000, 1_000_000, 16
 """Of the floors."""
-FULL_ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
-FULL_DIMS = (8, 16, 32, 64, 128)
-CURVE_ROWS = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 STEPS = 50
-DENSE = ("torch", "fbgemm", "tensorflow")
-PEERS = {
-    "lookup": ("torch", "tfra", "fbgemm", "tensorflow", "numpy"),
-    "pooled": ("torch", "fbgemm", "tensorflow", "numpy"),
-    "update": ("fbgemm", "tensorflow", "torch", "tfra", "numpy"),
-    "insert": ("tfra", "tensorflow-hash"),
-    "save": ("torch", "tensorflow", "numpy"),
-    "restore": ("torch", "tensorflow", "numpy"),
-}
-TIMED = ("lookup", "pooled", "update", "insert")
 
 
 @dataclass(frozen=True)
@@ -34,15 +21,21 @@ class Job:
     ----------
     title : str
     spec : dict
-        What workers are told: ``job``, ``rows``, ``dim``, ``batch``, ``ids``, ``misses`` ...
+        What workers are told: ``job``, ``rows``, ``dim``, ``batch``, ``ids``, ``misses``, ``repeat`` ...
     contenders : tuple of str
     threads : int
     unit : int
         Ids (or steps, or calls) that the seconds of a run stand for.
     floor : str
         Key of the floors that it is judged by; empty: none.
-    curve : str
-        The curve that it is a point of; empty: none.
+    curves : tuple of (axis, name)
+        The curves that it is a point of; the axis is a key of ``spec``.
+    group : str
+        The table of ratios that it is a row of; empty: none.
+    rounds : int
+        How many; 0: as many as the run was told.
+    alone : bool
+        Processes that do not take part are ended first: it needs their memory.
     """
 
     title: str
@@ -51,7 +44,10 @@ class Job:
     threads: int = 1
     unit: int = BATCH
     floor: str = ""
-    curve: str = ""
+    curves: tuple[tuple[str, str], ...] = ()
+    group: str = ""
+    rounds: int = 0
+    alone: bool = False
 
 
 def step_job(threads: int, batches: str) -> Job:
@@ -81,36 +77,3 @@ def floor_jobs(batches: str, rows: int = ROWS, batch: int = BATCH) -> Iterator[J
     yield job("Adagrad update", "update", ("engine", "fbgemm", "tensorflow", "torch", "tfra"))
     yield job("insert into reserved, touched rows", "insert", ("engine", "tfra"))
     yield job("insert into a new table (first touch)", "insert_untouched", ("engine",))
-
-
-def full_jobs(folder: str) -> Iterator[Job]:
-    """Sizes, widths, kinds of ids and threads; save and restore; the cost of a call; curves."""
-    for threads in (1, 2):
-        for rows in FULL_ROWS:
-            yield from _sweep(rows, DIM, threads, f"rows, {threads} threads", ("uniform", "zipf"))
-        for dim in FULL_DIMS:
-            yield from _sweep(1_000_000, dim, threads, f"dim, {threads} threads", ("uniform",))
-        for name in ("save", "restore"):
-            spec = {"job": name, "rows": 1_000_000, "dim": DIM, "batch": 1, "folder": folder}
-            title = f"{name} 1,000,000 rows, {threads} threads"
-            yield Job(title, spec, ("engine", *PEERS[name]), threads, unit=1_000_000)
-    yield Job("a call on one row", {"job": "overhead", "dim": DIM}, ("engine",), unit=1)
-    for rows in CURVE_ROWS:
-        # A hundred million rows of dim 16 would not fit the machines that this runs on.
-        spec = {"rows": rows, "dim": 4, "batch": min(rows, BATCH)}
-        for name in ("lookup", "update", "insert", "memory"):
-            title = f"engine alone, {rows:,} rows of dim 4: {name}"
-            yield Job(title, {**spec, "job": name}, ("engine",), unit=spec["batch"], curve=f"engine {name}")
-
-
-def _sweep(rows: int, dim: int, threads: int, curve: str, laws: tuple[str, ...]) -> Iterator[Job]:
-    batch = min(rows, BATCH)
-    for name in TIMED:
-        kinds = [(law, False) for law in laws] if name != "insert" else [("uniform", False)]
-        kinds += [("uniform", True)] if name == "lookup" else []
-        for law, misses in kinds:
-            spec = {"job": name, "rows": rows, "dim": dim, "batch": batch, "ids": law, "misses": misses}
-            kind = f"{'misses' if misses else 'hits'}, {law}"
-            title = f"{name}, {rows:,} rows of dim {dim}, {kind}, {threads} threads"
-            peers = ("tfra", "tensorflow-hash") if misses else PEERS[name]
-            yield Job(title, spec, ("engine", *peers), threads, batch, curve=f"{name}, {kind}, by {curve}")

@@ -1,23 +1,27 @@
-"""Plots as SVG text: bars of a job, lines of a curve. Axes of seconds are logarithmic."""
+"""Plots as SVG text, drawn for a narrow screen: bars of a job, lines of a curve. Axes of curves are logarithmic."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
-__all__ = ["COLOURS", "bars", "lines", "seconds_text"]
+from benchmarks.harness.bends import Point
+from benchmarks.harness.machine import bytes_text
+
+__all__ = ["COLOURS", "bars", "count_text", "lines", "seconds_text"]
 
 COLOURS = {
-    "engine": "#0b6e4f",
-    "limit": "#999999",
+    "engine": "#0b8a61",
+    "limit": "#8e8e93",
     "numpy": "#4d77cf",
     "torch": "#ee4c2c",
-    "fbgemm": "#7b4fa3",
-    "tensorflow": "#ff9f0a",
-    "tensorflow-hash": "#c77700",
-    "tfra": "#b8336a",
+    "fbgemm": "#8f63b8",
+    "tensorflow": "#e08600",
+    "tensorflow-hash": "#a08000",
+    "tfra": "#c73f78",
 }
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 260, 58, 14, 30, 40
 
 
 def seconds_text(seconds: float) -> str:
@@ -28,54 +32,101 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
+def count_text(count: float) -> str:
+    """A power of ten as such, other numbers with commas."""
+    power = round(math.log10(count)) if count > 0 else 0
+    if power >= 4 and math.isclose(count, 10.0**power):
+        return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(power))
+    return f"{count:,.0f}"
+
+
 def bars(items: Sequence[tuple[str, float, float, float]]) -> str:
     """Horizontal bars of (name, median, least, most) seconds from one common zero, with whiskers of the spread."""
-    width, height, left = 640, 24 * len(items) + 8, 150
+    height, left = 24 * len(items) + 8, 106
     most = max((high for _name, _middle, _low, high in items), default=1.0) or 1.0
-    scale = (width - left - 90) / most
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" class="plot">']
+    scale = (WIDTH - left - 70) / most
+    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" class="plot">']
     for row, (name, middle, low, high) in enumerate(items):
         y = 24 * row + 6
-        colour = COLOURS.get(name, "#666")
         parts += [
             f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(name)}</text>',
-            f'<rect x="{left}" y="{y}" width="{max(middle * scale, 1):.1f}" height="16" fill="{colour}"/>',
+            f'<rect x="{left}" y="{y}" width="{max(middle * scale, 1):.1f}" height="16" fill="{_colour(name)}"/>',
             f'<line x1="{left + low * scale:.1f}" x2="{left + high * scale:.1f}" y1="{y + 8}" y2="{y + 8}" class="w"/>',
             f'<text x="{left + high * scale + 6:.1f}" y="{y + 13}">{seconds_text(middle)}</text>',
         ]
     return "".join([*parts, "</svg>"])
 
 
-def lines(curves: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_name: str) -> str:
-    """Curves of (x, y) points, both axes logarithmic."""
+def lines(
+    curves: Mapping[str, Sequence[Point]],
+    x_name: str,
+    unit: str = "seconds",
+    marks: Sequence[tuple[float, str]] = (),
+) -> str:
+    """Curves of points with whiskers from the least to the most, and a legend; ``marks`` are (x, text) to point out.
+
+    ``unit`` is ``seconds``, or ``bytes``.
+    """
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return ""
-    width, height, left, bottom = 640, 300, 70, 40
-    xs, ys = [math.log10(x) for x, _y in points], [math.log10(y) for _x, y in points]
-    x_low, x_high, y_low, y_high = min(xs), max(xs) or 1, math.floor(min(ys)), math.ceil(max(ys))
-    x_high += x_high == x_low
-    y_high += y_high == y_low
+    text = seconds_text if unit == "seconds" else bytes_text
+    xs = sorted({point.x for point in points})
+    ticks = list(_ticks(min(point.low for point in points), max(point.high for point in points)))
+    across = _scale(xs[0], xs[-1], LEFT + 10, WIDTH - RIGHT - 10)
+    up = _scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="plot">']
+    for tick in ticks:
+        y = up(tick)
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="g"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{text(tick)}</text>')
+    for x in xs:
+        parts.append(
+            f'<text x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{count_text(x)}</text>'
+        )
+    parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
+    for number, (x, words) in enumerate(sorted(marks)):
+        at, high = across(x), 11 + 12 * (number % 2)
+        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{high + 2}" y2="{HEIGHT - BOTTOM}" class="m"/>')
+        anchor = "end" if at > 0.75 * WIDTH else "start" if at < 0.3 * WIDTH else "middle"
+        parts.append(f'<text x="{at:.1f}" y="{high}" text-anchor="{anchor}">{escape(words)}</text>')
+    for name, curve in curves.items():
+        parts += _curve(sorted(curve, key=lambda point: point.x), _colour(name), across, up)
+    legend = "".join(f'<span><i style="background:{_colour(name)}"></i>{escape(name)}</span>' for name in curves)
+    return "".join([*parts, f'</svg><div class="legend">{legend}</div>'])
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = left + (math.log10(x) - x_low) / (x_high - x_low) * (width - left - 130)
-        return across, 10 + (y_high - math.log10(y)) / (y_high - y_low) * (height - bottom - 10)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" class="plot">']
-    for power in range(y_low, y_high + 1):
-        y = place(10**x_low, 10.0**power)[1]
-        parts.append(f'<line x1="{left}" x2="{width - 130}" y1="{y:.1f}" y2="{y:.1f}" class="g"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{seconds_text(10.0**power)}</text>')
-    for x in sorted({x for x, _y in points}):
-        at = place(x, 10.0**y_low)[0]
-        parts.append(f'<text x="{at:.1f}" y="{height - bottom + 16}" text-anchor="middle">{x:,.0f}</text>')
-    for row, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS.get(name, "#666")
-        path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in sorted(curve))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for x, y in curve:
-            parts.append('<circle cx="{:.1f}" cy="{:.1f}" r="3" fill="{}"/>'.format(*place(x, y), colour))
-        parts.append(f'<text x="{width - 120}" y="{20 + 18 * row}" fill="{colour}">{escape(name)}</text>')
-    middle = (left + width - 130) / 2
-    parts.append(f'<text x="{middle}" y="{height - 4}" text-anchor="middle">{escape(x_name)} · {escape(y_name)}</text>')
-    return "".join([*parts, "</svg>"])
+def _curve(
+    curve: Sequence[Point], colour: str, across: Callable[[float], float], up: Callable[[float], float]
+) -> Iterator[str]:
+    path = " ".join(f"{across(point.x):.1f},{up(point.middle):.1f}" for point in curve)
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+    for point in curve:
+        x = f"{across(point.x):.1f}"
+        yield f'<line x1="{x}" x2="{x}" y1="{up(point.low):.1f}" y2="{up(point.high):.1f}" stroke="{colour}"/>'
+        yield f'<circle cx="{x}" cy="{up(point.middle):.1f}" r="3" fill="{colour}"/>'
+
+
+def _colour(name: str) -> str:
+    return COLOURS.get(name, "#777")
+
+
+def _scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
+    """Logarithms of ``low`` to ``high`` on ``begin`` to ``end``; a single value lies in the middle."""
+    if high <= low:
+        return lambda value: (begin + end) / 2
+    whole = math.log(high / low)
+    return lambda value: begin + (end - begin) * math.log(value / low) / whole
+
+
+def _ticks(low: float, high: float) -> Iterator[float]:
+    """1, 2 and 5 times powers of ten around ``low`` to ``high``; powers alone where that would be many."""
+    steps = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
+    found = [
+        step * 10.0**power
+        for power in range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+        for step in steps
+    ]
+    first = max(number for number, tick in enumerate(found) if tick <= low * 1.0001)
+    last = min(number for number, tick in enumerate(found) if tick >= high * 0.9999)
+    yield from found[first : max(last, first + 1) + 1]

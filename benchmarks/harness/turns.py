@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.harness.contenders import Ended, Worker
 from benchmarks.harness.floors import Outcome
 
-__all__ = ["order_of_round", "take_turns"]
+__all__ = ["LIMITS", "Limits", "order_of_round", "take_turns"]
+
+
+class Limits(NamedTuple):
+    """Seconds that a worker may take to prepare a job (tables are filled there), and for one run."""
+
+    prepare: float = 180.0
+    run: float = 60.0
+
+
+LIMITS = Limits()
 
 
 def order_of_round(entries: Sequence[tuple[str, str]], number: int) -> list[tuple[str, str]]:
@@ -25,14 +35,18 @@ def take_turns(
     job: Mapping[str, Any],
     rounds: int,
     tell: Callable[[str], None] = lambda text: None,
+    limits: Limits = LIMITS,
 ) -> dict[str, Outcome]:
-    """Open a job at every worker, run ``rounds`` rounds, close it. A worker that fails has a reason and no seconds."""
+    """Open a job at every worker, run ``rounds`` rounds, close it.
+
+    A worker that ends has a reason and no seconds, a form that fails leaves the others theirs.
+    """
     outcomes: dict[str, Outcome] = {}
     entries: list[tuple[str, str]] = []
     for name, worker in workers.items():
         tell(f"{job['job']}: preparing {name}")
         outcome = outcomes[name] = Outcome()
-        answer = _ask(worker, {"open": dict(job)})
+        answer = _ask(worker, {"open": dict(job)}, limits.prepare)
         outcome.reason = answer.get("skip") or answer.get("error") or ""
         outcome.facts = answer.get("facts", {})
         for form in answer.get("forms", ()):
@@ -42,20 +56,26 @@ def take_turns(
         tell(f"{job['job']}: round {number + 1} of {rounds}")
         for name, form in order_of_round(entries, number):
             outcome = outcomes[name]
-            if outcome.reason:
+            if form not in outcome.seconds:
                 continue
-            answer = _ask(workers[name], {"run": form})
+            answer = _ask(workers[name], {"run": form}, limits.run)
             if "seconds" in answer:
                 outcome.seconds[form].append(float(answer["seconds"]))
-            else:
-                outcome.reason, outcome.seconds = answer.get("error", "no answer"), {}
+                continue
+            error = answer.get("error", "no answer")
+            del outcome.seconds[form]
+            outcome.facts[f"failed, {form}"] = error
+            if answer.get("ended"):
+                outcome.seconds = {}
+            if not outcome.seconds:
+                outcome.reason = error
     for worker in workers.values():
-        _ask(worker, {"close": True})
+        _ask(worker, {"close": True}, limits.run)
     return outcomes
 
 
-def _ask(worker: Worker, command: dict[str, Any]) -> dict[str, Any]:
+def _ask(worker: Worker, command: dict[str, Any], limit: float) -> dict[str, Any]:
     try:
-        return worker.ask(command)
+        return worker.ask(command, limit)
     except Ended as why:
-        return {"error": str(why)}
+        return {"error": str(why), "ended": True}

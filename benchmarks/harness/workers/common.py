@@ -6,7 +6,9 @@ Only the standard library and NumPy, so that any environment can run it. One JSO
     {"run": "a"}                      ->  {"seconds": 0.01}
     {"close": true}, {"quit": true}   ->  {}
 
-An error is ``{"error": "..."}``. Whatever libraries print goes to standard error.
+An error is ``{"error": "..."}``; a form that fails when it is tried first is left out, and the facts say why. A job
+may ask for several runs in a row (``repeat``): small ones are then measured with their data in the caches, not with
+what the contender before has left there. Whatever libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ def serve(about: dict[str, Any], jobs: dict[str, Callable[[dict[str, Any]], Form
     """Answer commands until ``quit`` or the end of the input."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    forms = Forms({})
+    forms, repeat = Forms({}), 1
 
     def answer(**values: Any) -> None:
         answers.write(json.dumps(values) + "\n")
@@ -150,17 +152,11 @@ def serve(about: dict[str, Any], jobs: dict[str, Callable[[dict[str, Any]], Form
                 job = command["open"]
                 if job["job"] not in jobs:
                     raise Skip("has no such operation")
-                forms = jobs[job["job"]](job)
-                for name, run in forms.run.items():
-                    forms.before.get(name, _nothing)()
-                    run()
+                forms, repeat = jobs[job["job"]](job), int(job.get("repeat", 1))
+                _try_all(forms)
                 answer(forms=list(forms.run), facts=forms.facts)
             elif "run" in command:
-                name = command["run"]
-                forms.before.get(name, _nothing)()
-                begin = time.perf_counter()
-                forms.run[name]()
-                answer(seconds=(time.perf_counter() - begin) / forms.items.get(name, 1))
+                answer(seconds=_timed(forms, command["run"], repeat))
             elif "close" in command:
                 forms = Forms({})
                 gc.collect()
@@ -173,6 +169,33 @@ def serve(about: dict[str, Any], jobs: dict[str, Callable[[dict[str, Any]], Form
         except Exception as error:
             traceback.print_exc()
             answer(error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
+
+
+def _try_all(forms: Forms) -> None:
+    """Run every form once; those that fail are taken out. Raises the last one's error where all do."""
+    error: Exception | None = None
+    for name, run in list(forms.run.items()):
+        try:
+            forms.before.get(name, _nothing)()
+            run()
+        except Exception as why:
+            traceback.print_exc()
+            error = why
+            del forms.run[name]
+            forms.facts[f"failed, {name}"] = f"{type(why).__name__}: {why}".splitlines()[0][:200]
+    if error is not None and not forms.run:
+        raise error
+
+
+def _timed(forms: Forms, name: str, repeat: int) -> float:
+    """Seconds of a form by item: the mean of so many runs, what comes before each not counted."""
+    run, before, spent = forms.run[name], forms.before.get(name, _nothing), 0.0
+    for _ in range(repeat):
+        before()
+        begin = time.perf_counter()
+        run()
+        spent += time.perf_counter() - begin
+    return spent / repeat / forms.items.get(name, 1)
 
 
 def _nothing() -> None:
