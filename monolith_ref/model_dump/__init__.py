@@ -15,6 +15,7 @@ from monolith_ref.model_dump.engine_model import (
 from monolith_ref.model_dump.file import Dump, parse_dump, read_dump
 from monolith_ref.model_dump.inputs import Dataset, DatasetInitHook, DatasetInitializerHook, parse_input_fn_result
 from monolith_ref.model_dump.notices import DumpWarning
+from monolith_ref.model_dump.original import OriginalRecorder
 from monolith_ref.model_dump.recorder import Recorder
 from monolith_ref.model_dump.stand_ins import ExportContext, Graph, Ragged, Receiver, Tensor
 
@@ -34,6 +35,7 @@ __all__ = [
     "EngineTable",
     "ExportContext",
     "Graph",
+    "OriginalRecorder",
     "Ragged",
     "Receiver",
     "Recorder",

@@ -17,13 +17,14 @@ from google.protobuf.message import DecodeError
 from monolith_protos import graph_pb2, model_dump_pb2
 
 from monolith_ref.errors import DumpError
-from monolith_ref.model_dump import configs, inputs, model_record, params
+from monolith_ref.model_dump import inputs, model_record, params
 from monolith_ref.model_dump.canonical import canonical_bytes
 from monolith_ref.model_dump.file import replace_file
 from monolith_ref.model_dump.graphs import Slicer, parse_graph
 from monolith_ref.model_dump.literals import write_literal
 from monolith_ref.model_dump.notices import warn
 from monolith_ref.model_dump.optimizers import optimizer_object
+from monolith_ref.model_dump.original_configs import OriginalLists
 from monolith_ref.model_dump.original_fields import add_heads, add_output, try_set
 from monolith_ref.model_dump.parsing import parse
 from monolith_ref.model_dump.pickles import write_pickle
@@ -35,7 +36,7 @@ __all__ = ["OriginalRecorder"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class OriginalRecorder(Recorder):
+class OriginalRecorder(OriginalLists, Recorder, compat="original"):
     """``Recorder(compat="original")``."""
 
     def __init__(self, enable: bool = True, **options: Any) -> None:
@@ -340,65 +341,6 @@ class OriginalRecorder(Recorder):
         out = {name: item for name, item in value.items() if name != "_training_hooks"}
         out["_layout_dict"] = layouts
         return out
-
-    # Configs ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def table_configs(self) -> dict[str, configs.TableRecord]:
-        """As in the clean recorder."""
-        return configs.tables_of(self._tables)
-
-    @table_configs.setter
-    def table_configs(self, value: Any) -> None:
-        if not value:
-            return
-        assert isinstance(value, dict)
-        self._tables = []
-        for name, instance in value.items():
-            if any(callable(rate) for rate in instance.learning_rate_fns):
-                raise Exception("learning_rate_fn is not support!")
-            self._tables.extend(configs.table_messages({name: instance}))
-
-    @property
-    def feature_slice_dims(self) -> dict[str, list[int]]:
-        """As in the clean recorder."""
-        return configs.dims_of(self._dims)
-
-    @feature_slice_dims.setter
-    def feature_slice_dims(self, value: Any) -> None:
-        if value:
-            assert isinstance(value, dict)
-            self._dims = configs.dim_messages(value)
-
-    @property
-    def feature_combiners(self) -> dict[str, Any]:
-        """As in the clean recorder, but FirstN without a length is an AssertionError."""
-        for message in self._combiners:
-            if message.combiner == model_dump_pb2.FirstN:
-                assert message.max_seq_length > 0, "seq_length must be greater than 0"
-        return configs.combiners_of(self._combiners)
-
-    @feature_combiners.setter
-    def feature_combiners(self, value: Any) -> None:
-        if not value:
-            return
-        assert isinstance(value, dict)
-        self._combiners = []
-        for name, combiner in value.items():
-            kind = {"ReduceSum": 0, "ReduceMean": 1}.get(type(combiner).__name__, 2)
-            length = configs.length_of(combiner) if kind == 2 else 0
-            self._combiners.append(
-                model_dump_pb2.FeatureCombiner(name=name, combiner=cast(Any, kind), max_seq_length=length)
-            )
-
-    @property
-    def has_collected(self) -> bool:
-        """All or nothing, else an AssertionError."""
-        lists = (self._tables, self._dims, self._combiners)
-        if all(lists):
-            return True
-        assert not any(lists)
-        return False
 
     def _slot_map(self, mode: str, field: str) -> dict[int, int]:
         found = self._models.get("train" if mode == "train" else "infer")

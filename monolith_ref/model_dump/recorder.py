@@ -6,20 +6,18 @@ Every member checks first and changes then: a call that raises leaves recorder a
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
-from monolith_protos import graph_pb2, model_dump_pb2
+from monolith_protos import model_dump_pb2
 
 from monolith_ref.errors import ConfigError, DumpError
 from monolith_ref.model_dump import arguments, inputs, model_record, params
-from monolith_ref.model_dump.canonical import canonical_bytes
 from monolith_ref.model_dump.config_lists import ConfigLists
 from monolith_ref.model_dump.file import Dump, read_dump
-from monolith_ref.model_dump.graphs import Slicer, parse_graph
 from monolith_ref.model_dump.heads import arrange_heads
+from monolith_ref.model_dump.models import Models
 from monolith_ref.model_dump.notices import warn
 from monolith_ref.model_dump.stand_ins import Graph, Ragged, Tensor
 from monolith_ref.model_dump.sub_models import SubModels
@@ -29,7 +27,7 @@ __all__ = ["Recorder"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Recorder(ConfigLists, SubModels):
+class Recorder(Models, ConfigLists, SubModels):
     """One recorder per model.
 
     Parameters
@@ -52,12 +50,16 @@ class Recorder(ConfigLists, SubModels):
         Which parser reads the input files.
     """
 
-    def __new__(cls, *_: Any, compat: str = "clean", **__: Any) -> Recorder:
-        if cls is Recorder and compat == "original":
-            from monolith_ref.model_dump.original import OriginalRecorder
+    _variants: ClassVar[dict[str, type[Recorder]]] = {}
 
-            return object.__new__(OriginalRecorder)
-        return object.__new__(cls)
+    def __init_subclass__(cls, compat: str | None = None, **options: Any) -> None:
+        """A class that names a ``compat`` is what :class:`Recorder` makes for it."""
+        super().__init_subclass__(**options)
+        if compat is not None:
+            Recorder._variants[compat] = cls
+
+    def __new__(cls, *_: Any, compat: str = "clean", **__: Any) -> Recorder:
+        return object.__new__(Recorder._variants.get(compat, cls) if cls is Recorder else cls)
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Recorder(ConfigLists, SubModels):
             raise ConfigError(f"compat is 'clean' or 'original', not {compat!r}")
         ConfigLists.__init__(self)
         SubModels.__init__(self)
+        Models.__init__(self)
         self.enable = enable
         self.compat = compat
         self.strict = strict
@@ -81,8 +84,6 @@ class Recorder(ConfigLists, SubModels):
         self._params: set[str] = set()
         self._run_config: str | None = None
         self._user_params: list[str] = []
-        self._models: dict[str, model_record.Model] = {}
-        self._helpers: dict[str, Slicer] = {}
         self._foreign = model_dump_pb2.ModelDump()
 
     # Where it records ------------------------------------------------------------------------------------------------
@@ -280,11 +281,6 @@ class Recorder(ConfigLists, SubModels):
             record.typed_params = typed
         self._store(stored, mode, graph)
 
-    def _store(self, stored: str, mode: str, graph: Graph) -> None:
-        graph_def = model_record.graph_def_of(graph)
-        self._models[stored] = model_record.Model(graph.record, canonical_bytes(graph_def), mode)
-        self._helpers.pop(stored, None)
-
     def parse_input_fn_result(self, result: Any, *, graph: Graph | None = None) -> tuple[Any, Any, list[Any]]:
         """Record an input function's result; returns features, label and the hooks that initialise the input."""
         if graph is not None:
@@ -304,11 +300,6 @@ class Recorder(ConfigLists, SubModels):
         return features, label, [hook]
 
     # File ------------------------------------------------------------------------------------------------------------
-
-    @property
-    def modes(self) -> list[str]:
-        """Which models there are: ``train``, ``infer``."""
-        return [mode for mode in ("train", "infer") if mode in self._models]
 
     def to_lists(self) -> model_dump_pb2.ModelDump:
         """The three configuration lists alone, as a message."""
@@ -372,56 +363,3 @@ class Recorder(ConfigLists, SubModels):
             "dense": model_record.copies(message.dense_sub_model_dump),
         }
         self._foreign = model_record.foreign_part(message)
-
-    def get_proto_model(self, mode: str) -> model_dump_pb2.ProtoModel:
-        """The record of a mode (``eval`` is kept with ``train``).
-
-        Raises
-        ------
-        DumpError
-            ``missing_mode``.
-        """
-        return self._model(mode).record
-
-    def _model(self, mode: str) -> model_record.Model:
-        found = self._models.get(model_record.mode_of(mode))
-        if found is None:
-            raise DumpError(f"there is no model of mode '{mode}'", kind="missing_mode")
-        return found
-
-    def graph_def(self, mode: str) -> graph_pb2.GraphDef:
-        """A copy of the graph of a mode."""
-        return parse_graph(self._model(mode).graph_def)
-
-    def get_graph_helper(self, mode: str) -> Slicer:
-        """A read-only slicer over the graph of a mode, made once per mode."""
-        model = self._model(mode)
-        stored = model_record.mode_of(mode)
-        if stored not in self._helpers:
-            self._helpers[stored] = Slicer(parse_graph(model.graph_def), model.record.save_slice_info)
-        return self._helpers[stored]
-
-    def restore_params(self) -> dict[str, Any] | None:
-        """The parameters of train in a new dict, with ``layout_dict`` always; None if there are none.
-
-        Raises
-        ------
-        DumpError
-            ``forbidden_global``, ``malformed_pickle``, ``bad_layout``.
-        """
-        record = self.get_proto_model("train")
-        if record.typed_params:
-            return params.read_params_json(record.typed_params)
-        if record.params:
-            return params.restored(params.read_params(record.params)[0])
-        return None
-
-    def restore_optimizer(self) -> dict[str, Any] | None:
-        """Class name and fields of train's optimizer, inert; None if there is none."""
-        record = self.get_proto_model("train")
-        if record.typed_optimizer:
-            return dict(json.loads(record.typed_optimizer.decode("utf-8")))
-        if record.optimizer:
-            found = params.read_optimizer(record.optimizer)[0]
-            return {"class": getattr(found, "class_name", None), "fields": getattr(found, "state", found)}
-        return None

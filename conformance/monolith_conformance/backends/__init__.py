@@ -12,7 +12,7 @@ __all__ = ["BUILT_IN", "make_backend"]
 
 BUILT_IN = {
     "oracle": "monolith_conformance.backends.oracle:OracleBackend",
-    "engine-cpu": "monolith_conformance.backends.engine:CpuBackend",
+    "engine-cpu": "monolith_conformance.backends.engine_cpu:CpuBackend",
     "engine-cuda": "monolith_conformance.backends.engine:CudaBackend",
     "torch": "monolith_conformance.backends.torch:TorchBackend",
     "tensorflow": "monolith_conformance.backends.tensorflow:TensorFlowBackend",

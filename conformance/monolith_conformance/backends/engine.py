@@ -1,10 +1,10 @@
-"""The engine as a backend: one implementation among the others, on the CPU or on CUDA."""
+"""The engine as a backend: one implementation among the others, in one process, on any target."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from monolith_protos import hash_table_pb2, testee_pb2
@@ -21,11 +21,7 @@ from monolith_conformance.oracle.table import Row
 from monolith_ref.errors import ArgumentError, ConfigError, EnvironmentMissing
 from monolith_ref.quirks import Quirks
 
-if TYPE_CHECKING:
-    from monolith_conformance.backend import Backend
-    from monolith_ref.sync.communicator import Communicator
-
-__all__ = ["CpuBackend", "CudaBackend"]
+__all__ = ["CudaBackend", "EngineBackend"]
 
 
 class _Table:
@@ -112,18 +108,11 @@ class _Table:
             raise ArgumentError(f"segment {number}: states of different shapes ({error})") from None
 
 
-class CpuBackend(DumpBackend):
-    """The engine on the CPU."""
+class EngineBackend(DumpBackend):
+    """The engine on a target, in one process."""
 
-    name = "engine-cpu"
     target_name = "cpu"
     file_ops = (*FileBackend.file_ops, "job.write", "delta.write", "job.read")
-    spans_ranks = True
-
-    def over_ranks(self, communicator: Communicator) -> Backend:
-        from monolith_conformance.backends.engine_ranks import RankedBackend
-
-        return RankedBackend(communicator)
 
     def start(self, profile: str, quirks: Quirks) -> None:
         from monolith_kernels.target import target
@@ -253,12 +242,11 @@ def _all_ours(tables: Tables) -> dict[str, Any]:
     return {name: _ours(table) for name, table in tables.items()}
 
 
-class CudaBackend(CpuBackend):
+class CudaBackend(EngineBackend):
     """The engine on a CUDA device, or in the simulator where NUMBA_ENABLE_CUDASIM=1 was set before Numba was loaded."""
 
     name = "engine-cuda"
     target_name = "cuda"
-    spans_ranks = False
 
     def start(self, profile: str, quirks: Quirks) -> None:
         from numba import cuda

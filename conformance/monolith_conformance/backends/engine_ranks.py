@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from monolith_protos import hash_table_pb2
 
-from monolith_conformance.backends.engine import CpuBackend
+from monolith_conformance.backends.engine import EngineBackend
 from monolith_conformance.backends.engine_sync import play_part
 from monolith_conformance.backends.sync_requests import SyncStep
 from monolith_conformance.backends.tables import TableAdaptor
@@ -25,7 +25,7 @@ from monolith_ref.sync.guard import EXIT_FAULT
 __all__ = ["RankedBackend"]
 
 
-class RankedBackend(CpuBackend):
+class RankedBackend(EngineBackend):
     """The engine on the CPUs of all ranks of a communicator."""
 
     def __init__(self, communicator: Communicator) -> None:
