@@ -68,45 +68,32 @@ def write_job_checkpoint(
     _check_names(tables)
     prefix = f"{PREFIX}{step}{DELTA_SUFFIX if previous is not None else ''}"
     assets = prefix + naming.ASSETS_SUFFIX
-    singles = [table for table in tables if table.kind == "single"]
-    multis = sorted((table for table in tables if table.kind == "multi"), key=lambda table: table.name.encode())
-    if "multi_expiry_first_table" in quirks:
-        multis = with_expiry_of_first(multis)
+    singles, multis = _in_order(tables, quirks)
     ordered = [*singles, *multis]
     writer = SetWriter(Path(directory) / (prefix + naming.MANIFEST_SUFFIX), comm, [assets], alone=True)
-    counts: dict[str, int] = {}
     with writer.writing():
         held = {table.name: _held(table, previous) for table in ordered}
         files = _Files(writer, assets, comm)
-        for table in singles:
-            counts[table.name] = files.single(table, held[table.name])
-        if multis:
-            counts |= files.multi(multis, held)
+        counts = files.tables(singles, multis, held)
         if previous is not None:
             files.gone(prefix, held)
         if filters is not None:
             write_filter(writer, f"{assets}/{FILTER_STEM}{comm.rank}", filters)
         if comm.rank == 0:
-            sink = writer.sink(prefix + DENSE_SUFFIX)
-            sink.write_payloads(dense_payloads(dense, step))
-            writer.finish(sink)
+            files.dense(prefix, dense, step)
     report = {
         "tables": [dataclasses.asdict(table_entry(table, counts[table.name])) for table in ordered],
         "filter": describe_filter(filters),
         "random": dict(random) if random is not None else None,
         "extra": dict(extra) if extra is not None and comm.rank == 0 else {},
     }
-    chain: dict[str, Any] = {}
-    if previous is not None:
-        base = previous.id if previous.kind == "full" else previous.base
-        chain = {"kind": "delta", "base": base, "previous": previous.id, "sequence": previous.sequence + 1}
 
     def build(entries: list[FileEntry], reports: list[dict[str, Any]]) -> Manifest:
         merged = _merge_tables(reports, writer.target)
         if previous is not None and _shapes(merged) != _shapes(previous.tables):
             raise CheckpointGapError("the tables are others than in the set before", path=str(writer.target))
         return Manifest(
-            **chain,
+            **_chain(previous),
             global_step=step,
             ranks=comm.size,
             owner_rule=owner_rule,
@@ -137,6 +124,13 @@ class _Files:
     def _name(self, stem: str) -> str:
         return naming.shard_name(stem, self.comm.rank, self.comm.size)
 
+    def tables(
+        self, singles: Sequence[TableContent], multis: Sequence[TableContent], held: Mapping[str, Held]
+    ) -> dict[str, int]:
+        """Rows written of each table."""
+        counts = {table.name: self.single(table, held[table.name]) for table in singles}
+        return counts | (self.multi(multis, held) if multis else {})
+
     def single(self, table: TableContent, held: Held) -> int:
         sink = self.writer.sink(f"{self.assets}/{self._name(naming.file_stem(table.name))}")
         rows = write_rows(sink, table.shape, table.parts(only=held[0]))
@@ -151,6 +145,11 @@ class _Files:
         meta.write_payloads(meta_payload(name, rows) for name, rows in counts.items())
         self.writer.finish(meta)
         return counts
+
+    def dense(self, prefix: str, dense: Mapping[str, NDArray[Any]], step: int) -> None:
+        sink = self.writer.sink(prefix + DENSE_SUFFIX)
+        sink.write_payloads(dense_payloads(dense, step))
+        self.writer.finish(sink)
 
     def gone(self, prefix: str, held: Mapping[str, Held]) -> None:
         sink = self.writer.sink(self._name(prefix + GONE_SUFFIX))
@@ -169,6 +168,21 @@ def _check_names(tables: Sequence[TableContent]) -> None:
         seen[key] = table.name
         if table.kind == "single" and (stem.startswith(FILTER_STEM) or stem == MULTI_STEM):
             raise ArgumentError(f"a table cannot be named {table.name}: that is the name of other files")
+
+
+def _in_order(tables: Sequence[TableContent], quirks: Sequence[str]) -> tuple[list[TableContent], list[TableContent]]:
+    """(single tables as they came, multi tables by name), as they are written."""
+    singles = [table for table in tables if table.kind == "single"]
+    multis = sorted((table for table in tables if table.kind == "multi"), key=lambda table: table.name.encode())
+    return singles, with_expiry_of_first(multis) if "multi_expiry_first_table" in quirks else multis
+
+
+def _chain(previous: Manifest | None) -> dict[str, Any]:
+    """What a manifest says of the set before."""
+    if previous is None:
+        return {}
+    base = previous.id if previous.kind == "full" else previous.base
+    return {"kind": "delta", "base": base, "previous": previous.id, "sequence": previous.sequence + 1}
 
 
 def _held(table: TableContent, previous: Manifest | None) -> Held:

@@ -76,12 +76,8 @@ def plan(
     from monolith_ref.planning.timing import Link, Measurement
 
     numbers = _numbers("--ranks", ranks)
-    if latency < 0 or bandwidth <= 0 or steps < 1:
-        raise ConfigError("--latency must not be negative, --bandwidth and --steps must be positive")
-    if measure and measurement is not None:
-        raise ConfigError("--measure and --measurement exclude each other")
-    if save_measurement is not None and not measure:
-        raise ConfigError("--save-measurement needs --measure")
+    _check(latency, bandwidth, steps)
+    _check_measurements(measure, measurement, save_measurement)
     shared = {
         "batch_size": batch_size,
         "layout": _one_of("--layout", layout, "multi", "merged"),
@@ -107,17 +103,31 @@ def plan(
     if constants is not None and save_measurement is not None:
         constants.save(save_measurement)
     found = predict(workload, numbers, steps, constants, Link(latency * 1e-6, bandwidth * 1e9))
-    notes = [f"Memory after {steps} steps, without Python itself; bytes of all ranks together."]
-    if constants is None:
-        notes.append("No times: --measure takes this machine's constants, --measurement FILE saved ones.")
-    else:
-        about = ", ".join(f"{key} {value}" for key, value in constants.about.items())
-        notes.append(
-            f"Times: constants of {constants.machine} ({about}); a link of {latency:g} us a message and "
-            f"{bandwidth:g} GB/s; a core a rank."
-        )
+    notes = _notes(steps, constants, latency, bandwidth)
     _show(found, remarks(workload, found), notes, page, as_json)
     return 0
+
+
+def _check(latency: float, bandwidth: float, steps: int) -> None:
+    if latency < 0 or bandwidth <= 0 or steps < 1:
+        raise ConfigError("--latency must not be negative, --bandwidth and --steps must be positive")
+
+
+def _check_measurements(measure: bool, measurement: Path | None, save_measurement: Path | None) -> None:
+    if measure and measurement is not None:
+        raise ConfigError("--measure and --measurement exclude each other")
+    if save_measurement is not None and not measure:
+        raise ConfigError("--save-measurement needs --measure")
+
+
+def _notes(steps: int, constants: Measurement | None, latency: float, bandwidth: float) -> list[str]:
+    """What the figures stand on."""
+    memory = f"Memory after {steps} steps, without Python itself; bytes of all ranks together."
+    if constants is None:
+        return [memory, "No times: --measure takes this machine's constants, --measurement FILE saved ones."]
+    about = ", ".join(f"{key} {value}" for key, value in constants.about.items())
+    link = f"a link of {latency:g} us a message and {bandwidth:g} GB/s"
+    return [memory, f"Times: constants of {constants.machine} ({about}); {link}; a core a rank."]
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,3 +68,10 @@ def table_rows(engine: Engine) -> dict[int, tuple[F, F]]:
         for i, fid in enumerate(dump.ids.tolist()):
             rows[fid] = (dump.weights[i], dump.state[0].get("norm", dump.weights)[i])
     return rows
+
+
+def ordered_sum(parts: list[F]) -> F:
+    total = np.zeros_like(parts[0])
+    for part in parts:
+        total = total + part
+    return total

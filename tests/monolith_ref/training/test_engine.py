@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import Any
 
@@ -10,17 +9,27 @@ import numpy as np
 import pytest
 from monolith_kernels.target import target
 
-from monolith_ref.dense import MLP, Constant, Dense, concat, mse
-from monolith_ref.entry import ConstantsInitializer, Fp32Compressor, SgdOptimizer, ZerosInitializer
-from monolith_ref.errors import ConfigError, ShapeError, StateError, SyncError, UnknownNameError, UnsupportedError
+from monolith_ref.dense import mse
+from monolith_ref.errors import ConfigError, ShapeError, UnknownNameError, UnsupportedError
 from monolith_ref.features.ragged import Batch, Ragged
 from monolith_ref.learning_rate import PolynomialDecay
-from monolith_ref.sync.communicator import SerialCommunicator
-from monolith_ref.training.clipping import clip_factor, exact_norm, exact_square_sum, local_norm
 from monolith_ref.training.engine import Engine
-from monolith_ref.training.model import EstimatorSpec, ModelFeatures, MonolithModel
+from monolith_ref.training.model import EstimatorSpec, ModelFeatures
 from monolith_ref.training.observer import ForwardResult, Observer, StepResult
-from tests.monolith_ref.training.tasks import DIM, HIDDEN, LR, NAMES, SLOTS, START, F, Task, batch, same, table_rows
+from tests.monolith_ref.training.tasks import (
+    DIM,
+    HIDDEN,
+    LR,
+    NAMES,
+    SLOTS,
+    START,
+    F,
+    Task,
+    batch,
+    ordered_sum,
+    same,
+    table_rows,
+)
 from tests.monolith_ref.training.threads import ThreadRanks
 
 
@@ -84,13 +93,6 @@ class Naive:
             self.rows[fid] = adagrad(*self.rows.get(fid, (zero, np.full(DIM, START))), total(parts))
         loss = total([np.array([s]) for s in squares])[0] / np.float32(b.rows)
         return {"x": xs, "p": ps, "dx": dxs, "loss": loss, "dense": reduced, "fids": sorted(gradients)}
-
-
-def ordered_sum(parts: list[F]) -> F:
-    total = np.zeros_like(parts[0])
-    for part in parts:
-        total = total + part
-    return total
 
 
 def exact_sum(parts: list[F]) -> F:
@@ -212,204 +214,6 @@ def test_rates_of_a_schedule_follow_the_step() -> None:
     first = Engine(Warm())
     first.step(batch(0, 5))
     assert not any(w.any() for w, _ in table_rows(first).values())
-
-
-@pytest.mark.parametrize("policy", ["raise", "propagate", "skip"])
-def test_gradients_that_are_not_finite(policy: Any) -> None:
-    engine = Engine(Task(), non_finite=policy)
-    engine.step(batch(0, 6))
-    before, rows = engine.variables, table_rows(engine)
-    bad = batch(1, 6)
-    bad.dense["label"][2] = np.nan
-    if policy == "raise":
-        with pytest.raises(SyncError, match="step 1"):
-            engine.step(bad)
-    else:
-        engine.step(bad)
-    moved = any(
-        (value.view(np.uint32) != before[name].view(np.uint32)).any() for name, value in engine.variables.items()
-    )
-    assert moved == (policy == "propagate")
-    assert (sorted(table_rows(engine)) == sorted(rows)) == (policy != "propagate")
-
-
-@pytest.mark.parametrize("reduction", ["sequential", "exact"])
-def test_clipping_scales_every_gradient(reduction: Any) -> None:
-    free, limited = Engine(Task(), reduction=reduction), Engine(Task(), reduction=reduction, clip_norm=0.05)
-    far = Engine(Task(), reduction=reduction, clip_norm=1e9)
-    b = batch(0, 6)
-    plain, clipped, untouched = free.step(b), limited.step(b), far.step(b)
-    total = 0.0
-    for gradient in plain.dense_gradients.values():
-        total += float((gradient.astype(np.float64) ** 2).sum())
-    for name in NAMES:
-        first, width = free.columns[name]
-        part = plain.dx[:, first : first + width].astype(np.float64) ** 2
-        total += float((part.sum(axis=1) * b.ragged[name].lengths()).sum())
-    factor = np.float32(0.05) / np.float32(math.sqrt(total))
-    assert factor < 1
-    for name, gradient in plain.dense_gradients.items():
-        same(clipped.dense_gradients[name], gradient * factor)
-        same(untouched.dense_gradients[name], gradient)
-    same(clipped.dx, plain.dx * factor)
-    same(untouched.dx, plain.dx)
-
-
-def test_norms() -> None:
-    rng = np.random.default_rng(3)
-    values = (rng.standard_normal((50, 4)) * 10.0 ** rng.integers(-44, 37, (50, 4))).astype(np.float32)
-    counts = rng.integers(0, 30, 50)
-    real = sum(
-        (int(c) * Fraction(float(v)) ** 2 for row, c in zip(values, counts, strict=True) for v in row), Fraction(0)
-    )
-    assert Fraction(exact_square_sum(values, counts), 1 << 298) == real
-    ragged = {"a": Ragged.from_lengths(np.zeros(counts.sum(), np.int64), counts)}
-    columns = {"a": (0, 4)}
-    dense = [np.array([3, 4], np.float32)]
-    serial = SerialCommunicator()
-    expected = np.float32(math.sqrt(float(real + 25)))
-    same(exact_norm(serial, dense, values, ragged, columns), expected)
-    small = np.ones((2, 4), np.float32)
-    two = {"a": Ragged.from_lengths(np.zeros(3, np.int64), np.array([0, 3]))}
-    same(local_norm(dense, small, two, columns), np.sqrt(np.float32(37)))
-    small[1, 1] = np.inf
-    assert np.isinf(exact_norm(serial, dense, small, two, columns))
-    assert np.isinf(local_norm(dense, small, two, columns))
-    small[1, 1] = np.nan
-    assert np.isnan(exact_norm(serial, dense, small, two, columns))
-    small[:] = [[np.nan] * 4, [1] * 4]
-    same(exact_norm(serial, dense, small, two, columns), np.sqrt(np.float32(37)))
-    assert clip_factor(2.0, np.float32(1)) is None
-    assert clip_factor(2.0, np.float32(np.nan)) is None
-    same(clip_factor(2.0, np.float32(np.inf)), 0)
-    same(clip_factor(2.0, np.float32(3)), np.float32(2) / np.float32(3))
-
-
-def test_weight_decay_is_added_after_the_reduction() -> None:
-    free, decayed = Engine(Task()), Engine(Task(), dense_weight_decay=0.25)
-    kernel = free.variables["dense_0/kernel"]
-    a, b = free.step(batch(0, 6)), decayed.step(batch(0, 6))
-    same(b.dense_gradients["dense_0/kernel"], a.dense_gradients["dense_0/kernel"] + np.float32(0.25) * kernel)
-
-
-def test_several_heads_and_slices() -> None:
-    class TwoHeads(Task):
-        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
-            sgd = SgdOptimizer(learning_rate=0.1)
-            parts: dict[str, Any] = {
-                "initializer": ZerosInitializer(),
-                "optimizer": sgd,
-                "compressor": Fp32Compressor(),
-            }
-            bias = self.lookup_embedding_slice(NAMES, "bias", 1, out_type="add_n", **parts)
-            vectors = self.lookup_embedding_slice(NAMES, "vec", 3, out_type="concat", **parts)
-            first = MLP([4, 1], bias_initializer=Constant(0.5))(vectors)
-            label = features["label"]
-            loss = mse(first, label) + mse(bias, label)
-            return EstimatorSpec([label, label], [first, bias], ["deep", "wide"], loss, sgd, [True, False])
-
-    engine = Engine(TwoHeads())
-    assert engine.tables[0].slice_dims == (1, 3)
-    b = batch(0, 6)
-    result = engine.step(b)
-    assert set(result.forward.predictions) == {"deep", "wide"}
-    deep, wide = result.forward.predictions.values()
-    halves = [
-        np.float32(ordered_sum([np.array([v]) for v in (p - b.label) * (p - b.label)])[0] / np.float32(6))
-        for p in (deep, wide)
-    ]
-    same(result.loss, halves[0] + halves[1])
-    # Both slices of a row move: the bias by the wide head alone, exactly by its own gradient.
-    first, width = engine.columns["first"]
-    d = ((wide - b.label) * np.float32(2)) / np.float32(6)
-    same(result.dx[:, first], d + np.float32(0))
-    assert width == 4
-    before = result.loss
-    assert [engine.step(b).loss for _ in range(5)][-1] < before
-
-
-def test_means_and_sequences() -> None:
-    """first: mean; second: the first two embeddings, in two slices; third: sum."""
-
-    class Mixed(Task):
-        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
-            sgd = SgdOptimizer(learning_rate=0.5)
-            parts: dict[str, Any] = {
-                "initializer": ConstantsInitializer(1.0),
-                "optimizer": sgd,
-                "compressor": Fp32Compressor(),
-            }
-            self.create_embedding_feature_column("first", combiner="reduce_mean")
-            self.create_embedding_feature_column("second", max_seq_length=2)
-            self.create_embedding_feature_column("third")
-            mean, total = self.lookup_embedding_slice(["first", "third"], "vec", 2, **parts)
-            sequence = self.lookup_embedding_slice(["second"], "vec", 2, **parts)[0]
-            scores = self.lookup_embedding_slice(["second"], "score", 1, **parts)[0]
-            assert sequence.shape == (None, 2, 2)
-            x = concat([mean, total, sequence.reshape(4), scores.reshape(2)])
-            p = Dense(1, kernel_initializer=Constant(1.0))(x)
-            return EstimatorSpec(features["label"], p, "main", mse(p, features["label"]), sgd, False)
-
-    engine = Engine(Mixed())
-    assert engine.columns == {"first": (0, 2), "third": (2, 2), "second": (4, 6)}
-    b = batch(0, 6)
-    first, second, third = (b.ragged[name] for name in NAMES)
-    engine.step(b)
-    d = ((0 - b.label) * np.float32(2)) / np.float32(6)
-    # Every weight is 1, so that every element of a row's gradient is d; rows begin at 1 with their first update.
-    rows = {int(fid): np.float32(0) for ragged in (first, second, third) for fid in ragged.values}
-    for ragged, kind in ((first, "mean"), (second, "two"), (third, "sum")):
-        for i in range(6):
-            ids = ragged.row(i).tolist()
-            factor = np.float32(1.0 / len(ids)) if ids and kind == "mean" else np.float32(1)
-            for position, fid in enumerate(ids):
-                rows[fid] += d[i] * factor if kind != "two" or position < 2 else np.float32(0)
-    found = table_rows(engine)
-    assert sorted(found) == sorted(rows)
-    for fid, g in rows.items():
-        same(found[fid][0], np.full(len(found[fid][0]), np.float32(1) - np.float32(0.5) * g))
-    result = engine.step(b)
-    values = {fid: w for fid, (w, _) in found.items()}
-    for i in range(6):
-        mean = ordered_sum([np.zeros(2, np.float32), *[values[fid] for fid in first.row(i).tolist()]])
-        if len(first.row(i)):
-            mean = mean * np.float32(1.0 / len(first.row(i)))
-        same(result.forward.x[i, :2], mean)
-        two = [values[fid] for fid in second.row(i).tolist()[:2]] + [np.zeros(3, np.float32)] * 2
-        same(result.forward.x[i, 4:10], np.concatenate(two[:2]))
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"loss": None}, ConfigError, "loss"),
-        ({"optimizer": "adagrad"}, ConfigError, "dense optimizer"),
-        ({"pred": 3}, ShapeError, "pred"),
-        ({"head_name": ["a", "b"]}, ConfigError, "2 head names for 1"),
-    ],
-)
-def test_model_functions_are_checked(change: dict[str, Any], error: type[Exception], message: str) -> None:
-    class Changed(Task):
-        def model_fn(self, features: ModelFeatures, mode: str) -> EstimatorSpec:
-            return super().model_fn(features, mode)._replace(**change)
-
-    with pytest.raises(error, match=message):
-        Engine(Changed())
-
-
-def test_model_calls_outside_of_model_fn_and_unknown_results() -> None:
-    class Nothing(Task):
-        def model_fn(self, features: ModelFeatures, mode: str) -> Any:
-            return None
-
-    with pytest.raises(ConfigError, match="EstimatorSpec"):
-        Engine(Nothing())
-    with pytest.raises(StateError, match="model_fn"):
-        Task().create_embedding_feature_column("first")
-    with pytest.raises(ConfigError, match="mode"):
-        Task().record("test")
-    with pytest.raises(NotImplementedError, match="input_fn"):
-        MonolithModel().input_fn("train")
 
 
 def test_ids_get_rows_once_they_have_been_counted_often_enough() -> None:
