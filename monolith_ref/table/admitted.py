@@ -39,6 +39,11 @@ class AdmittedRowStore(RowStore):
         super().__init__(layout, target, streams=streams, quirks=quirks, expected=expected)
         self.filter = filter
 
+    @property
+    def sums_repeats(self) -> bool:
+        """As for any store, while nothing can be held back."""
+        return self.filter.idle and super().sums_repeats
+
     def find_or_insert(self, ids: Any, found: Any = None) -> Any:
         """Row numbers int32[n]; absent ids are asked at the filter in order, then initialised; -1 where held back."""
         if self.filter.idle:

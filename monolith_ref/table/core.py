@@ -294,7 +294,12 @@ class Table:
         the sum of its gradients (the first one copied, later ones added in order). ``distinct``: no id repeats.
         """
         self.check_update(rates, global_step, req_time)
+        store = self.training_store
         with self._arithmetic():
+            if dedup and not distinct and store.sums_repeats and self.filter.idle and self.touched is None:
+                self._advance(req_time, optimize=True)
+                store.optimize_sums(ids, grads, self.check_rates(rates), global_step, self.row_time(req_time))
+                return
             if dedup and not distinct:
                 ids, grads, counts = self._summed(ids, grads)
                 rows = self.find_or_insert(ids, counts, req_time=req_time)

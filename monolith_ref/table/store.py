@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from monolith_kernels.cpu import repeats
 from monolith_kernels.layout import RowLayout, State
 from monolith_kernels.rules import quantizers
+from monolith_kernels.tables import Table
 from monolith_kernels.target import Target
 from numpy.typing import NDArray
 
+from monolith_ref.errors import StateError
 from monolith_ref.quirks import Quirks
-from monolith_ref.table.index import RowIndex
+from monolith_ref.table.index import MAX_ROWS, RowIndex
 from monolith_ref.table.row_codec import StagedRows, TableRows, float_columns
-from monolith_ref.table.rows import make_storage
+from monolith_ref.table.rows import Scratch, make_storage
 from monolith_ref.table.streams import RandomStreams
 
 __all__ = ["RowDump", "RowStore", "distinct_runs"]
@@ -98,6 +101,8 @@ class RowStore(RowIndex):
         self.quirks = quirks or Quirks()
         self.streams = streams or RandomStreams(self.quirks)
         self._storage = make_storage(target, layout.width)
+        self._later, self._firsts = Scratch(target, np.int32), Scratch(target, np.int32)
+        self._sums = Scratch(target, np.float32)
         self._drawn = target.optimize.drawn_elements(layout)[0]
         self._rounds = any(segment.stochastic_rounding for segment in layout.segments)
         self._one_bit = any(isinstance(segment.quantizer, quantizers.OneBit) for segment in layout.segments)
@@ -200,6 +205,32 @@ class RowStore(RowIndex):
                 self._update(rows[lo:hi], grads, rates, global_step, offset + lo * step, step, self.target.threads)
         self._stamp(rows, req_time)
 
+    @property
+    def sums_repeats(self) -> bool:
+        """Whether :meth:`optimize_sums` can be used: on the CPU, where no update draws or is scaled."""
+        return self._simple
+
+    def optimize_sums(self, ids: Any, grads: Any, rates: NDArray[np.float32], global_step: int, req_time: int) -> None:
+        """Insert absent ids; one optimizer step per distinct id, on the sum of its gradients; sets their times.
+
+        ``grads`` is flat, ``dim`` floats a position: the first of an id is copied, later ones are added in order. Only
+        where :attr:`sums_repeats`.
+        """
+        count, dim = len(ids), self.dim
+        rows = self.find_or_insert(ids)
+        self._mark(rows)
+        self._timed = True
+        notes, base = self._notes(count)
+        later, firsts = self._later.take(count), self._firsts.take(count)
+        time = int(np.array(req_time, np.uint32).view(np.int32))
+        listed = repeats.find_repeats(rows, notes, base, time, later, firsts)
+        if listed:
+            stride = repeats.padded(dim)
+            sums, folded = self._sums.take(listed * stride), self._found.take(listed)
+            some = repeats.fold_repeats(rows, grads, 0, dim, dim, later[:listed], firsts[:listed], folded, sums, stride)
+            self._update(folded[:some], sums, rates, global_step, 0, stride, self.target.threads)
+        self._update(rows, grads, rates, global_step, 0, dim, self.target.threads)
+
     def _update(
         self,
         rows: Any,
@@ -240,6 +271,29 @@ class RowStore(RowIndex):
         step = self.dim if stride is None else stride
         self.target.lookup.assign_add(self._storage.rows, rows, 0, self.dim, values, offset, step)
         self._stamp(rows, req_time)
+
+    # ---- for calls on several stores (monolith_ref.table.several)
+
+    @property
+    def reads_change(self) -> bool:
+        """Whether a read gives something else than what a row holds."""
+        return self._reads_change
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a new row copies one template and gets the next number, and a step changes rows and times alone."""
+        one = len(self.layout.segments) == 1
+        return one and self._simple and not self._drawn and self._marks is None and not len(self.free)
+
+    def as_table(self) -> Table:
+        """Index, rows and times as they are now."""
+        return Table(self.index, self._storage.rows, self._times.rows, self.dim)
+
+    def make_room(self, count: int) -> None:
+        """Make room for ``count`` rows behind the last one; StateError where row numbers would run out."""
+        if self.next_row + count > MAX_ROWS:
+            raise StateError(f"a table holds at most {MAX_ROWS} rows; {self.next_row} are numbered, {count} more asked")
+        self._ensure(self.next_row + count)
 
     # ---- whole rows in and out
 

@@ -32,7 +32,8 @@ def test_both_folders_hold_the_twins() -> None:
     assert set(TWIN_MODULES) <= public_modules("cpu")
     assert set(TWIN_MODULES) <= public_modules("cuda")
     helpers = {"launch", "scan", "signatures", "sort", "storage"}
-    assert public_modules("cpu") - set(TWIN_MODULES) == set()
+    # Sums of repeated rows come from a sort on CUDA: there is no word beside a row that threads could share in order.
+    assert public_modules("cpu") - set(TWIN_MODULES) == {"repeats"}
     assert public_modules("cuda") - set(TWIN_MODULES) <= helpers
 
 

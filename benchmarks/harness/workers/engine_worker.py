@@ -85,19 +85,10 @@ def pooled(job: dict[str, Any]) -> Forms:
 def update(job: dict[str, Any]) -> Forms:
     handle, _ = table(job["rows"], job["dim"])
     store, ids, grads = handle.table.training_store, ids_of(numbers(job)), gradients(job)
-    place, dim = store.target, job["dim"]
-    scratch, splits = place.dedup.Scratch(), np.array([0, len(ids)])
-    bags, targets = np.arange(len(ids) + 1), np.arange(len(ids)) * dim
-    sums, none = aligned_zeros(len(ids) * dim, np.float32), np.empty(0, np.float32)
-
-    def staged() -> None:
-        unique, inverse, _splits, _counts = place.dedup.unique_tables(ids, splits, scratch, THREADS)
-        place.segment.gradient_sums(grads, 0, dim, bags, inverse, none, targets[: len(unique)], sums, 0)
-        store.optimize(store.find(unique), sums, RATES, 0, TIME, distinct=True)
-
+    flat = grads.reshape(-1)
     return Forms(
         {
-            "dedup, gradient sums, find, optimize": staged,
+            "RowStore.optimize_sums": lambda: store.optimize_sums(ids, flat, RATES, 0, TIME),
             "HashTable.apply_gradients": lambda: handle.apply_gradients(ids, grads, 0, enable_dedup=True),
         }
     )

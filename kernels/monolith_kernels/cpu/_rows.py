@@ -66,11 +66,21 @@ def gather_rows(
 
 @kernel
 def assign_rows(
-    flat: F4, width: int, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int
+    flat: F4,
+    width: int,
+    row_numbers: I4,
+    column: int,
+    dim: int,
+    values: F4,
+    offset: int,
+    stride: int,
+    lo: int,
+    hi: int,
 ) -> None:
-    """Copy ``values`` into rows in order; -1 is skipped."""
-    for i in range(len(row_numbers)):
-        row = np.int64(row_numbers[i])
+    """Copy values lo..hi into rows in order; -1 is skipped."""
+    for i in range(lo, hi):
+        prefetch_near(flat, np.int64(at(row_numbers, min(i + _AHEAD, hi - 1))) * width + column)
+        row = np.int64(at(row_numbers, i))
         if row >= 0:
             for c in range(dim):
                 put(flat, row * width + column + c, at(values, offset + i * stride + c))

@@ -286,12 +286,21 @@ def find_gather(
     return sum(found)
 
 
-def assign(rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int) -> None:
+def assign(
+    rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int, threads: int = 1
+) -> None:
     """Copy ``values[offset + i * stride:][:dim]`` (flat) into ``rows[row_numbers[i], column:column + dim]``.
 
-    In position order, so the last of several equal row numbers wins; -1 is skipped. Bits are preserved.
+    In position order, so the last of several equal row numbers wins; -1 is skipped. Bits are preserved. More than one
+    thread only for row numbers that are distinct, or where all rows get the same (``stride`` 0).
     """
-    assign_rows(rows.reshape(-1), rows.shape[1], row_numbers, column, dim, values, offset, stride)
+    flat, width = rows.reshape(-1), rows.shape[1]
+    run_shares(
+        lambda lo, hi: assign_rows(flat, width, row_numbers, column, dim, values, offset, stride, lo, hi),
+        len(row_numbers),
+        threads,
+        _GRAIN,
+    )
 
 
 def assign_add(rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int) -> None:

@@ -203,8 +203,13 @@ def find_gather(
     return int(hits.copy_to_host()[0])
 
 
-def assign(rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int) -> None:
-    """Copy ``values`` (flat) into rows; the last of several equal row numbers wins; -1 is skipped."""
+def assign(
+    rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int, threads: int = 1
+) -> None:
+    """Copy ``values`` (flat) into rows; the last of several equal row numbers wins; -1 is skipped.
+
+    ``threads`` is for the CPU twin.
+    """
     count = len(row_numbers)
     keys, positions = sort_pairs(row_numbers, rows.shape[0])
     assign_sorted.launch(

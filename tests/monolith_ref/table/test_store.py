@@ -217,3 +217,65 @@ def test_memory_is_counted_by_part() -> None:
     assert usage["index"] == rows.index.buckets * 64
     rows.track_changes()
     assert rows.memory_usage()["marks"] == 1000
+
+
+def by_dedup(rows: RowStore, ids: np.ndarray, grads: np.ndarray, time: int) -> None:
+    """The same as :meth:`RowStore.optimize_sums`, the plain way."""
+    distinct: dict[int, np.ndarray] = {}
+    for fid, grad in zip(ids.tolist(), grads, strict=True):
+        distinct[fid] = distinct[fid] + grad if fid in distinct else grad
+    numbers = rows.find_or_insert(np.array(list(distinct), np.int64))
+    sums = np.array(list(distinct.values()), np.float32).reshape(-1)
+    rows.optimize(numbers, sums, RATES[:1], 0, time, distinct=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dim", [1, 5, 16, 24])
+def test_sums_of_repeats_are_those_of_distinct_ids(dim: int, threads: int) -> None:
+    fused, plain = store(adagrad(dim), threads=threads), store(adagrad(dim))
+    rng = np.random.default_rng(dim)
+    fused.track_changes()
+    for step, (count, pool) in enumerate([(1, 1), (7, 2), (30_000, 40_000), (30_000, 300), (500, 10**6)]):
+        ids = rng.integers(-pool, pool, count)
+        grads = rng.standard_normal((count, dim)).astype(np.float32)
+        grads[::5] = -0.0
+        fused.optimize_sums(ids, grads.reshape(-1), RATES[:1], 0, 100 + step)
+        by_dedup(plain, ids, grads, 100 + step)
+        assert_equal_dumps(fused.export(), plain.export())
+        if step == 2:
+            fused.erase(ids[::3].copy())
+            plain.erase(ids[::3].copy())
+            fused.forget_changes()
+    changed = fused.changes()[0]
+    assert set(ids.tolist()) <= set(changed.tolist())
+
+
+def test_what_was_noted_of_older_lists_is_dropped_before_positions_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from monolith_ref.table import index
+
+    monkeypatch.setattr(index, "MAX_ROWS", 60)
+    fused, plain = store(adagrad(4)), store(adagrad(4))
+    rng = np.random.default_rng(3)
+    for step in range(12):
+        ids, grads = rng.integers(0, 10, 17), rng.standard_normal((17, 4)).astype(np.float32)
+        fused.optimize_sums(ids, grads.reshape(-1), RATES[:1], 0, step)
+        by_dedup(plain, ids, grads, step)
+        assert_equal_dumps(fused.export(), plain.export())
+
+
+def test_times_written_before_are_kept_beside_the_notes() -> None:
+    rows = store(adagrad(2))
+    ids = np.arange(6, dtype=np.int64)
+    rows.optimize(rows.find_or_insert(ids), np.ones(12, np.float32), RATES[:1], 0, 2**32 - 1)
+    rows.optimize_sums(ids[2:4], np.ones(4, np.float32), RATES[:1], 0, 2**31 + 5)
+    assert rows.times(rows.find(ids)).tolist() == [2**32 - 1] * 2 + [2**31 + 5] * 2 + [2**32 - 1] * 2
+
+
+def assert_equal_dumps(a: RowDump, b: RowDump) -> None:
+    assert np.array_equal(a.ids, b.ids)
+    assert a.weights.tobytes() == b.weights.tobytes()
+    assert np.array_equal(a.update_time, b.update_time)
+    for one, other in zip(a.state, b.state, strict=True):
+        assert {name: array.tobytes() for name, array in one.items()} == {
+            name: array.tobytes() for name, array in other.items()
+        }
