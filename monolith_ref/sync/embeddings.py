@@ -34,6 +34,7 @@ from monolith_ref.sync.plan import ExchangePlan, TableLike
 from monolith_ref.sync.sharing import by_group
 from monolith_ref.sync.stages import Backward, Forward
 from monolith_ref.sync.step import Step, Update
+from monolith_ref.table.several import SeveralStores, Wanted
 
 if TYPE_CHECKING:
     from monolith_ref.features.ragged import Ragged
@@ -168,6 +169,7 @@ class ShardedEmbeddings:
             "update": self._update,
         }
         self._stores = [self.tables[table.name] for table in self.plan.tables]
+        self._several = SeveralStores(self._stores, self.target)
         self._groups = [-1 if table.name in ordered else n for n, table in enumerate(self.plan.tables)]
         self._step: Step | None = None
         self._summed = False
@@ -310,8 +312,25 @@ class ShardedEmbeddings:
                 distinct=True,
             )
 
-        by_group(self.target, step.updates, lambda update: self._groups[update.table], one)
+        by_group(self.target, self._update_together(step.updates, when), lambda update: self._groups[update.table], one)
         self._applied = step.updates
+
+    def _update_together(self, updates: list[Update], when: _When) -> list[Update]:
+        """Make those updates that several tables can share a call for; the others are returned."""
+        can = self._several.can_update()
+        left = [update for update in updates if update.skip is not None or update.rows is None or not can[update.table]]
+        # A table that has one of these has all its updates made by itself: their order counts.
+        alone = {update.table for update in left}
+        tables = {update.table for update in updates} - alone
+        if len(tables) < self.target.threads:
+            return updates
+        together = [
+            Wanted(update.table, update.ids, update.rows, update.start) for update in updates if update.table in tables
+        ]
+        if together:
+            gradients = next(update.gradients for update in updates if update.table in tables)
+            self._several.update(together, gradients, when.rates, when.global_step, when.req_time)
+        return [update for update in updates if update.table in alone]
 
     def _rows_but(self, store: Any, update: Update) -> Any:
         """Rows of an update's ids, -1 for those that are left out."""

@@ -6,10 +6,12 @@ Each public method is one stage and takes the step in hand.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from monolith_kernels import tables
 from monolith_kernels.target import Target
 from numpy.typing import NDArray
 
@@ -17,11 +19,12 @@ from monolith_ref.errors import ShapeError
 from monolith_ref.sync.buffers import Buffers
 from monolith_ref.sync.collisions import check_collisions
 from monolith_ref.sync.communicator import Communicator
-from monolith_ref.sync.plan import ExchangePlan
+from monolith_ref.sync.plan import ExchangePlan, FeaturePlan
 from monolith_ref.sync.pooling import Terms, gradient_terms, pool
 from monolith_ref.sync.sharing import by_group
 from monolith_ref.sync.step import Block, Step
 from monolith_ref.sync.wide import elements_of, exchange_wide, wide_sums
+from monolith_ref.table.several import SeveralStores, Wanted
 
 __all__ = ["Backward", "Forward"]
 
@@ -35,7 +38,7 @@ class Forward:
     def __init__(
         self,
         plan: ExchangePlan,
-        tables: Mapping[str, Any],
+        stores: Mapping[str, Any],
         communicator: Communicator,
         target: Target,
         buffers: Buffers,
@@ -44,7 +47,18 @@ class Forward:
         merge_collisions: bool,
     ) -> None:
         self._plan = plan
-        self._tables = [tables[table.name] for table in plan.tables]
+        self._tables = [stores[table.name] for table in plan.tables]
+        self._several = SeveralStores(self._tables, target)
+        features = [(feature, table.dim) for table in plan.tables for feature in table.features]
+        together = [target.name == "cpu" and feature.combiner.name == "reduce_sum" for feature, _ in features]
+        self._summed = [
+            tables.Feature(number, dim, feature.column)
+            for number, (feature, dim) in enumerate(features)
+            if together[number]
+        ]
+        self._combined = [
+            (number, feature, dim) for number, (feature, dim) in enumerate(features) if not together[number]
+        ]
         self._communicator = communicator
         self._target = target
         self._buffers = buffers
@@ -60,11 +74,13 @@ class Forward:
         ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         values = self._buffers.host("values", int(ends[-1]), np.int64)
         table_splits = np.zeros(len(plan.tables) + 1, np.int64)
-        step.splits = []
+        splits = np.empty((len(features), step.rows + 1), np.int64)
         for i, (k, name) in enumerate(features):
-            values[ends[i] : ends[i + 1]] = parts[i]
             table_splits[k + 1] = ends[i + 1]
-            step.splits.append(target.asarray(step.batch[name].row_splits + ends[i]))
+            np.add(step.batch[name].row_splits, ends[i], out=splits[i])
+        if parts:
+            np.concatenate(parts, out=values)
+        step.splits = splits if target.name == "cpu" else [target.asarray(row) for row in splits]
         np.maximum.accumulate(table_splits, out=table_splits)
         if not self._merge_collisions:
             check_collisions(plan, step.batch, self._communicator)
@@ -92,6 +108,14 @@ class Forward:
         reply = self._buffers.target("reply", total, np.float32)
         numbers = self._buffers.target("row numbers", len(step.received_ids), np.int32)
         step.row_numbers = [numbers[block.low : block.high] for block in step.blocks]
+        together, one_by_one = [], []
+        can = self._several.can_look_up()
+        for block, rows in zip(step.blocks, step.row_numbers, strict=True):
+            if can[block.table]:
+                together.append(Wanted(block.table, step.received_ids[block.low : block.high], rows, block.start))
+            else:
+                one_by_one.append((block, rows))
+        self._several.look_up(together, reply)
 
         def look_up(place: tuple[Block, Any]) -> None:
             block, rows = place
@@ -99,7 +123,7 @@ class Forward:
             store.find(target.asarray(step.received_ids[block.low : block.high]), rows)
             store.gather(rows, reply, block.start)
 
-        by_group(target, list(zip(step.blocks, step.row_numbers, strict=True)), lambda place: place[0].table, look_up)
+        by_group(target, one_by_one, lambda place: place[0].table, look_up)
         step.reply = target.to_host(reply)
 
     def exchange_rows(self, step: Step) -> None:
@@ -120,13 +144,14 @@ class Forward:
         elif step.x.shape[0] != step.rows or step.x.shape[1] < plan.width:
             raise ShapeError(f"x must be [{step.rows}, {plan.width} or more], not {step.x.shape}")
         vectors = target.asarray(step.vectors)
-        features = [(feature, table.dim) for table in plan.tables for feature in table.features]
+        if target.name == "cpu":
+            tables.sums(vectors, step.offsets, step.unique.inverse, step.splits, self._summed, step.x, target.threads)
 
-        def combine(number: int) -> None:
-            feature, dim = features[number]
-            pool(target, feature, dim, vectors, step.offsets, step.unique.inverse, step.splits[number], step.x)
+        def combine(feature: tuple[int, FeaturePlan, int]) -> None:
+            number, planned, dim = feature
+            pool(target, planned, dim, vectors, step.offsets, step.unique.inverse, step.splits[number], step.x)
 
-        by_group(target, range(len(features)), lambda number: number, combine)
+        by_group(target, self._combined, lambda feature: feature[0], combine)
 
 
 class Backward:
@@ -148,33 +173,54 @@ class Backward:
         self._buffers = buffers
         self._exact = exact
         self._half = half
+        numbers = itertools.count()
+        features = [
+            [tables.Feature(next(numbers), table.dim, feature.column) for feature in table.features]
+            for table in plan.tables
+        ]
+        plain = all(feature.combiner.name == "reduce_sum" for table in plan.tables for feature in table.features)
+        # Where rows are summed and nothing else, one call goes over all tables.
+        self._features = features if plain and target.name == "cpu" else None
 
     def gradient_sums(self, step: Step) -> None:
         """Gradients of this rank's distinct ids: features in table order, rows ascending, position, from +0.0."""
         if step.dx.shape[0] != step.rows or step.dx.shape[1] < self._plan.width:
             raise ShapeError(f"dx must be [{step.rows}, {self._plan.width} or more], not {step.dx.shape}")
         total = int(step.split.owner_table_counts.sum(axis=0) @ self._plan.dims)
-        terms = self._terms(step)
-        target, inverse = self._target, step.unique.inverse
-        drivers = target.segment
-        first_new = 0
+        target = self._target
         step.sums = self._buffers.target("sums", total, np.float32)
+        terms: list[tuple[int, Terms]] = []
+        if self._features is None or self._exact:
+            terms = self._terms(step)
+        if self._features is None:
+            self._add_terms(step, terms)
+        else:
+            unique = step.unique
+            tables.gradient_sums(
+                step.dx, step.splits, self._features, unique.inverse, unique.unique_splits, step.offsets, step.sums,
+                target.threads,
+            )  # fmt: skip
+        if self._exact:
+            step.wide = wide_sums(target, step, self._plan.dims, terms)
+            step.sums = target.to_host(step.sums)
+            step.sums[elements_of(step.wide.starts, step.wide.dims)] = 0
+
+    def _add_terms(self, step: Step, terms: list[tuple[int, Terms]]) -> None:
+        """Feature by feature."""
+        drivers = self._target.segment
+        first_new = 0
         for dim, part in terms:
             first_new = drivers.gradient_sums(
                 part.gradient,
                 part.column,
                 dim,
                 part.splits,
-                inverse,
+                step.unique.inverse,
                 part.scale,
                 step.offsets,
                 step.sums,
                 first_new,
             )
-        if self._exact:
-            step.wide = wide_sums(target, step, self._plan.dims, terms)
-            step.sums = target.to_host(step.sums)
-            step.sums[elements_of(step.wide.starts, step.wide.dims)] = 0
 
     def exchange_gradients(self, step: Step) -> None:
         """The sums to the owners: float32, or rounded to half on the way; under ``exact`` the wide ones beside them."""

@@ -65,7 +65,7 @@ class Step:
     batch : mapping of feature to Ragged
     rows : int
         Rows of this rank.
-    splits : list of int64 [rows + 1], T
+    splits : int64 [features, rows + 1], or a list of its rows on another target
         Per feature, in table order: occurrences of each row, numbered through the whole step.
     unique : Unique
         Distinct ids per table, in order of first occurrence; ``inverse`` per occurrence.
@@ -100,7 +100,7 @@ class Step:
 
     batch: Mapping[str, Ragged]
     rows: int
-    splits: list[Any] = field(default_factory=list)
+    splits: Any = None
     unique: Unique = None  # type: ignore[assignment]
     split: Split = None  # type: ignore[assignment]
     offsets: Any = None

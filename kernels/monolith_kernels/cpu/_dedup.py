@@ -15,6 +15,7 @@ from monolith_kernels.prim import at, put
 
 __all__ = [
     "REGIONS",
+    "close_gap",
     "firsts_of_regions",
     "group_occurrences",
     "number_firsts",
@@ -76,6 +77,16 @@ def unique_of_tables(values: I8, table_splits: I8, table: I4, unique: I8, invers
         lo = table_splits[k]
         hi = table_splits[k + 1]
         splits[k + 1] = unique_of_one(values[lo:hi], table, unique, inverse[lo:hi], counts, splits[k])
+
+
+@kernel
+def close_gap(unique: I8, counts: I4, inverse: I4, lo: int, hi: int, gap: int, first: int, last: int) -> None:
+    """Move the distinct ids lo..hi to the front by ``gap``, and with them the numbers of occurrences first..last."""
+    for u in range(lo, hi):
+        put(unique, u - gap, at(unique, u))
+        put(counts, u - gap, at(counts, u))
+    for i in range(first, last):
+        put(inverse, i, np.int32(at(inverse, i) - gap))
 
 
 @kernel
