@@ -30,6 +30,7 @@ class RowIndex:
         self.free: NDArray[np.int32] = _NO_ROWS
         self._times = make_storage(target, 1)
         self._timed = False
+        self._noted = 0
         self._found = Scratch(target, np.int32)
         self._numbered = Scratch(target, np.int32)
         self._new = Scratch(target, np.int32)
@@ -109,8 +110,22 @@ class RowIndex:
         """Set the times of rows (negative numbers skipped) and mark them as changed."""
         if self.stamps(req_time):
             time = self.target.asarray(np.array([req_time], np.uint32).view(np.float32))
-            self.target.lookup.assign(self._times.rows, rows, 0, 1, time, 0, 0)
+            self.target.lookup.assign(self._times.rows, rows, 0, 1, time, 0, 0, self.target.threads)
         self._mark(rows)
+
+    def _notes(self, count: int) -> tuple[NDArray[np.int32], int]:
+        """(notes, base) of ``monolith_kernels.cpu.repeats`` for a list of ``count`` rows; on the CPU only."""
+        if self._times.width == 1:
+            wide = make_storage(self.target, 2)
+            wide.ensure(self._times.capacity)
+            wide.rows[: self.next_row, 0] = self._times.rows[: self.next_row, 0]
+            self._times, self._noted = wide, 1
+        notes = self._times.rows.view(np.int32)
+        if self._noted + count > MAX_ROWS:
+            notes[:, 1], self._noted = 0, 1
+        base = self._noted
+        self._noted += count
+        return notes.reshape(-1), base
 
     def _stamp_each(self, rows: Any, times: NDArray[np.uint32]) -> None:
         self._timed = True
@@ -188,7 +203,7 @@ class RowIndex:
 
     def memory_usage(self) -> dict[str, int]:
         """Bytes by part: index, times and marks."""
-        usage = {"index": self.index.nbytes, "times": self.next_row * 4}
+        usage = {"index": self.index.nbytes, "times": self.next_row * 4 * self._times.width}
         if self._marks is not None:
             usage["marks"] = self._marks.nbytes
         return usage

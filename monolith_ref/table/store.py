@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from monolith_kernels.cpu import repeats
 from monolith_kernels.layout import RowLayout, State
 from monolith_kernels.rules import quantizers
 from monolith_kernels.tables import Table
@@ -22,7 +23,7 @@ from monolith_ref.errors import StateError
 from monolith_ref.quirks import Quirks
 from monolith_ref.table.index import MAX_ROWS, RowIndex
 from monolith_ref.table.row_codec import StagedRows, TableRows, float_columns
-from monolith_ref.table.rows import make_storage
+from monolith_ref.table.rows import Scratch, make_storage
 from monolith_ref.table.streams import RandomStreams
 
 __all__ = ["RowDump", "RowStore", "distinct_runs"]
@@ -100,6 +101,8 @@ class RowStore(RowIndex):
         self.quirks = quirks or Quirks()
         self.streams = streams or RandomStreams(self.quirks)
         self._storage = make_storage(target, layout.width)
+        self._later, self._firsts = Scratch(target, np.int32), Scratch(target, np.int32)
+        self._sums = Scratch(target, np.float32)
         self._drawn = target.optimize.drawn_elements(layout)[0]
         self._rounds = any(segment.stochastic_rounding for segment in layout.segments)
         self._one_bit = any(isinstance(segment.quantizer, quantizers.OneBit) for segment in layout.segments)
@@ -201,6 +204,32 @@ class RowStore(RowIndex):
             for lo, hi in distinct_runs(self.target.to_host(rows)):
                 self._update(rows[lo:hi], grads, rates, global_step, offset + lo * step, step, self.target.threads)
         self._stamp(rows, req_time)
+
+    @property
+    def sums_repeats(self) -> bool:
+        """Whether :meth:`optimize_sums` can be used: on the CPU, where no update draws or is scaled."""
+        return self._simple
+
+    def optimize_sums(self, ids: Any, grads: Any, rates: NDArray[np.float32], global_step: int, req_time: int) -> None:
+        """Insert absent ids; one optimizer step per distinct id, on the sum of its gradients; sets their times.
+
+        ``grads`` is flat, ``dim`` floats a position: the first of an id is copied, later ones are added in order. Only
+        where :attr:`sums_repeats`.
+        """
+        count, dim = len(ids), self.dim
+        rows = self.find_or_insert(ids)
+        self._mark(rows)
+        self._timed = True
+        notes, base = self._notes(count)
+        later, firsts = self._later.take(count), self._firsts.take(count)
+        time = int(np.array(req_time, np.uint32).view(np.int32))
+        listed = repeats.find_repeats(rows, notes, base, time, later, firsts)
+        if listed:
+            stride = repeats.padded(dim)
+            sums, folded = self._sums.take(listed * stride), self._found.take(listed)
+            some = repeats.fold_repeats(rows, grads, 0, dim, dim, later[:listed], firsts[:listed], folded, sums, stride)
+            self._update(folded[:some], sums, rates, global_step, 0, stride, self.target.threads)
+        self._update(rows, grads, rates, global_step, 0, dim, self.target.threads)
 
     def _update(
         self,
