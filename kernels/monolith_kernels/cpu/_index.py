@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _AHEAD = 32
+_BLOCK = 256
 _REGIONS = 64
 _SMALLEST_REGION = 256
 """Buckets."""
@@ -60,33 +61,34 @@ def shift_of(capacity: int) -> np.uint64:
 def find(keys: I8, rows: I4, ids: I8, out: I4, lo: int, hi: int) -> int:
     """Rows of ids[lo:hi], -1 where absent; returns how many were found.
 
-    A bucket is compared whole, without a jump: where an id lies in it cannot be foreseen.
+    Ids are hashed a block at a time, which compiles to vectors. A bucket is compared whole, without a jump: where an id
+    lies in it cannot be foreseen.
     """
     buckets = len(keys) // WORDS
     shift = shift_of(buckets)
     wrap = buckets // max(1, min(_REGIONS, buckets // _SMALLEST_REGION)) - 1
-    coming = np.empty(_AHEAD, np.int64)  # buckets of the ids whose lines are on their way
-    for i in range(lo, min(lo + _AHEAD, hi)):
-        ahead = np.int64(splitmix64(at(ids, i)) >> shift)
-        prefetch_read(keys, ahead * WORDS)
-        put(coming, i & (_AHEAD - 1), ahead)
+    starts = np.empty(_BLOCK + _AHEAD, np.int64)  # first words of the buckets of a block's ids, and of the next ids
     found = 0
-    for i in range(lo, hi):
-        bucket = at(coming, i & (_AHEAD - 1))
-        if i + _AHEAD < hi:
-            ahead = np.int64(splitmix64(at(ids, i + _AHEAD)) >> shift)
-            prefetch_read(keys, ahead * WORDS)
-            put(coming, i & (_AHEAD - 1), ahead)
-        key = at(ids, i)
-        first = bucket * 2 * WORDS + FIRST_ROW
-        row = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
-        # One test for both, absent and bucket full: each alone cannot be foreseen.
-        while (row & ~at(rows, first + SLOTS - 1)) < 0:
-            bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
-            first = bucket * 2 * WORDS + FIRST_ROW
-            row = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
-        put(out, i, row)
-        found += row >= 0
+    for begin in range(lo, hi, _BLOCK):
+        count = min(_BLOCK, hi - begin)
+        known = min(count + _AHEAD, hi - begin)
+        for i in range(known):
+            put(starts, i, np.int64(splitmix64(at(ids, begin + i)) >> shift) * WORDS)
+        if begin == lo:
+            for i in range(min(_AHEAD, known)):
+                prefetch_read(keys, at(starts, i))
+        for i in range(count):
+            prefetch_read(keys, at(starts, min(i + _AHEAD, known - 1)))
+            start = at(starts, i)
+            key = at(ids, begin + i)
+            row = at(rows, 2 * start + FIRST_ROW + slot_in_line(keys, start, key))
+            # One test for both, absent and bucket full: each alone cannot be foreseen.
+            while (row & ~at(rows, 2 * start + FIRST_ROW + SLOTS - 1)) < 0:
+                bucket = start // WORDS
+                start = ((bucket & ~wrap) | ((bucket + 1) & wrap)) * WORDS
+                row = at(rows, 2 * start + FIRST_ROW + slot_in_line(keys, start, key))
+            put(out, begin + i, row)
+            found += row >= 0
     return found
 
 
