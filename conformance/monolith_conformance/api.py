@@ -50,7 +50,7 @@ def run_conformance(
     explain : bool
         Whether failures are shrunk and compared with wrong variants.
     known : path, optional
-        File of known failures; must exist.
+        File of known failures; must exist. ``"shipped"``: the one that comes with the suite for this backend.
     cases : path, optional
         Folder of transcripts (what fuzzing found) that are run as cases too.
     encoding, time_limit
@@ -77,10 +77,11 @@ def run_conformance(
     False
     """
     from monolith_conformance.accuracy import Accuracy
-    from monolith_conformance.known import apply_known, read_known
+    from monolith_conformance.known import apply_known, known_path, read_known
     from monolith_conformance.whole_run import RunRequest, run_suite
 
-    lines = read_known(Path(known)) if known is not None else []
+    name = backend if isinstance(backend, str) else backend.name
+    lines = read_known(known_path(known, name)) if known is not None else []
     request = RunRequest(
         backend,
         encoding=encoding,

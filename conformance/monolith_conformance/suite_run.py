@@ -47,7 +47,9 @@ def run(
     cases: Annotated[
         Path | None, typer.Option(help="Folder of transcripts that are cases as well (what fuzzing found).")
     ] = None,
-    known: Annotated[Path | None, typer.Option(help="File of known failures.")] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="File of known failures; 'shipped': the one that comes with the suite.")
+    ] = None,
     update_known: Annotated[bool, typer.Option("--update-known", help="Rewrite that file from this run.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for report.json, junit.xml, report.html.")] = None,
     encoding: Encoding = "protobuf",
@@ -64,12 +66,13 @@ def run(
 
     def main() -> int:
         from monolith_conformance.accuracy import Accuracy
-        from monolith_conformance.known import read_known
+        from monolith_conformance.known import known_path, read_known
         from monolith_conformance.whole_run import RunRequest, run_suite
 
         if update_known and known is None:
             raise ConfigError("--update-known needs --known FILE")
-        lines = read_known(known) if known is not None and known.exists() else []
+        file = None if known is None else known_path(known, backend)
+        lines = read_known(file) if file is not None and file.exists() else []
         request = RunRequest(
             backend=backend,
             encoding=encoding,
@@ -97,7 +100,7 @@ def run(
                 request, lambda total, outcome: bar.advance(0 if outcome is None else 1, total=total), explained
             )
         if first:
-            _settle_known(summary, request.cases(), known, lines, update_known)
+            _settle_known(summary, request.cases(), file, lines, update_known)
             _write(summary, report, as_json)
         return EXIT_DIFFERENCES if first and summary.failed else EXIT_PASS
 
@@ -107,12 +110,18 @@ def run(
 def _settle_known(
     summary: RunSummary, cases: Iterable[str], known: Path | None, lines: list[KnownFailure], update: bool
 ) -> None:
-    from monolith_conformance.known import apply_known, read_known, write_known
+    from monolith_conformance.known import apply_known, measured_on, read_known, write_known
 
     if known is not None and update:
         typer.echo(f"{write_known(known, summary, lines)} lines written to {known}", err=True)
         lines = read_known(known)
     apply_known(summary, lines, cases)
+    measured, here = (
+        measured_on(known) if known is not None and known.exists() else "",
+        f"{summary.backend} {summary.version}",
+    )
+    if measured and not measured.startswith(here):
+        summary.notes.append(f"known failures were measured on {measured}; this is {here}")
 
 
 def _write(summary: RunSummary, report: Path | None, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from monolith_conformance.oracle import sync, sync_exact, sync_rules
-from monolith_kernels import reduction
+from monolith_kernels import reduction, tables
 from monolith_kernels.target import TWIN_MODULES
 
 from tests.conformance.compare.support import run_small
@@ -94,11 +94,6 @@ def float_part(field: int, bit: int = 0) -> Spoil:
     return spoil
 
 
-def pooled(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
-    """Spoil the columns that a pooling kernel wrote."""
-    return flip_one(given["out"][:, given["column"] : given["column"] + given["dim"]]), result
-
-
 def summed(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
     """Spoil the sum of the first occurrence's id."""
     if given["row_splits"][-1] == given["row_splits"][0]:
@@ -124,8 +119,20 @@ def found(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
 
 def gathered(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
     """Spoil a row that was copied."""
-    first = given["out_offset"]
-    return flip_one(given["out"][first : first + given["out_stride"] * len(given["row_numbers"])]), result
+    block = given["blocks"][0]
+    dim = given["tables"][block.table].dim
+    return flip_one(given["out"][block.start : block.start + len(block.ids) * dim]), result
+
+
+def found_together(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
+    """Spoil the row number of an id that is there."""
+    return found(result, {"out_rows": given["blocks"][0].numbers})
+
+
+def updated_together(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
+    """Spoil the first row that was written."""
+    block = given["blocks"][0]
+    return updated(result, {"numbers": block.numbers, "rows": given["tables"][block.table].rows})
 
 
 def put(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
@@ -147,15 +154,16 @@ KERNELS: dict[str, tuple[str, Spoil]] = {
     "shard.offsets": ("sequential", returned),
     "shard.merge: ids": ("mean", part("ids")),
     "lookup.find": ("sequential", found),
-    "lookup.gather": ("sequential", gathered),
-    "lookup.insert": ("sequential", found),
     "lookup.items": ("sequential", part(0)),
-    "segment.sum": ("sequential", pooled),
-    "segment.gradient_sums": ("sequential", summed),
+    "segment.gradient_sums": ("mean", summed),
     "segment.gradient_sums_exact": ("exact", summed),
-    "optimize.init_rows": ("sequential", updated),
     "optimize.update": ("sequential", updated),
     "optimize.export_rows": ("sequential", returned),
+    "tables.find_gather: rows": ("sequential", gathered),
+    "tables.find_gather: numbers": ("sequential", found_together),
+    "tables.sums": ("sequential", argument("out")),
+    "tables.gradient_sums": ("sequential", argument("out")),
+    "tables.update": ("sequential", updated_together),
     "dense.affine": ("sequential", argument("out")),
     "dense.squared_error: gradient": ("sequential", argument("d")),
     "dense.squared_error: loss": ("sequential", number),
@@ -174,8 +182,8 @@ KERNELS: dict[str, tuple[str, Spoil]] = {
 }
 """Kernel, what of it is spoilt, and the reduction under which it runs."""
 
-WITHOUT_NUMBERS = {"lookup.make_index", "lookup.reserve", "optimize.drawn_elements"}
-"""Called in a step, but they give room or plans, no numbers."""
+WITHOUT_NUMBERS = {"lookup.gather", "lookup.make_index", "lookup.reserve", "optimize.drawn_elements"}
+"""Called in a run, but they give room, plans, or the times of rows, which are not compared."""
 
 RULES: dict[str, tuple[Any, str, str, Spoil]] = {
     "matrix_product": (sync_rules, "matrix_product", "sequential", functools.partial(returned, bit=INNER)),
@@ -236,7 +244,8 @@ def options_of(reduction_name: str) -> dict[str, str]:
 
 def module_of(kernel: str) -> Any:
     name = kernel.partition(".")[0]
-    return reduction if name == "reduction" else importlib.import_module(f"monolith_kernels.cpu.{name}")
+    elsewhere = {"reduction": reduction, "tables": tables}
+    return elsewhere.get(name) or importlib.import_module(f"monolith_kernels.cpu.{name}")
 
 
 def verdict_of(spoiler: Spoiler, directory: Path, options: dict[str, str]) -> str:
@@ -270,8 +279,8 @@ def test_a_wrong_bit_in_a_rule(what: str, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_every_kernel_of_a_step_is_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     called: set[str] = set()
-    for module_name in TWIN_MODULES:
-        module = importlib.import_module(f"monolith_kernels.cpu.{module_name}")
+    for module_name in (*TWIN_MODULES, "tables"):
+        module = module_of(module_name)
         for name in module.__all__:
             function = getattr(module, name)
             if inspect.isfunction(function):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from monolith_conformance.known import apply_known, read_known, write_known
+from monolith_conformance.known import apply_known, known_path, measured_on, read_known, write_known
 from monolith_conformance.outcome import RunSummary
 from monolith_conformance.runner import run_cases
 from monolith_protos import testee_pb2
 
-from monolith_ref.errors import ArgumentError, FormatError
+from monolith_ref.errors import ArgumentError, ConfigError, FormatError
 from monolith_ref.quirks import Quirks
 from tests.conformance.suite.scripted import Scripted, size_case
 
@@ -61,9 +61,64 @@ def test_a_star_covers_a_few_cases_only(tmp_path: Path) -> None:
     assert "at most 20" in summary.problems[0]
 
 
-def test_generated_cases_cannot_be_known(tmp_path: Path) -> None:
+def test_generated_cases_are_known_without_a_fingerprint(tmp_path: Path) -> None:
     summary = _apply(_summary(generated=True), tmp_path, "table/size/a  # reason")
-    assert summary.outcomes[IDS[0]].status == "stale_known"
+    assert summary.outcomes[IDS[0]].status == "known"
+    summary = _summary(generated=True)
+    mark = summary.outcomes[IDS[0]].fingerprint
+    assert _apply(summary, tmp_path, f"table/size/a  @{mark}  # reason").outcomes[IDS[0]].status == "stale_known"
+
+
+def test_a_generated_case_that_passes_is_stale(tmp_path: Path) -> None:
+    summary = _summary(generated=True)
+    summary.outcomes[IDS[0]].status = "passed"
+    summary = _apply(summary, tmp_path, "table/size/a  # reason")
+    assert summary.failed
+    assert "passes" in summary.outcomes[IDS[0]].message
+
+
+GROUP = "# measured on: scripted 1\n\ntable/  # off by one\n    size/a\n"
+
+
+def test_one_reason_for_a_group(tmp_path: Path) -> None:
+    summary = _apply(_summary(), tmp_path, GROUP)
+    assert summary.outcomes[IDS[0]].message == "off by one"
+    assert not summary.failed
+    stale = _apply(_summary(), tmp_path, GROUP + "    size/b\n")
+    assert stale.outcomes[IDS[1]].status == "stale_known"
+    assert measured_on(tmp_path / "known.txt") == "scripted 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("table/  # off by one\n", "line 1: a group without cases"),
+        ("table/  # off by one\ntable/size/a  # reason\n", "line 1: a group without cases"),
+        ("table/  # off by one\n  size/a # reason\n", "line 2: one case of the group"),
+        ("table/size/b  # reason\n  size/a\n", "line 2: 'id"),
+    ],
+)
+def test_groups_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "known.txt").write_text(text)
+    with pytest.raises(FormatError, match=message):
+        read_known(tmp_path / "known.txt")
+
+
+def test_update_keeps_groups(tmp_path: Path) -> None:
+    path = tmp_path / "known.txt"
+    path.write_text(GROUP)
+    summary = _summary()
+    assert write_known(path, summary, read_known(path)) == 1
+    assert path.read_text().endswith("\ntable/  # off by one\n    size/a\n")
+    assert measured_on(path) == f"{summary.backend} {summary.version}, profile {summary.profile}"
+    assert not _apply(_summary(), tmp_path, path.read_text()).failed
+
+
+def test_files_are_shipped_for_frameworks(tmp_path: Path) -> None:
+    assert known_path(tmp_path, "torch") == tmp_path
+    assert {line.group for line in read_known(known_path("shipped", "torch"))} > {"core/optimizer.adagrad/"}
+    with pytest.raises(ConfigError, match="tensorflow, torch"):
+        known_path("shipped", "engine-cpu")
 
 
 def test_update_keeps_reasons_and_makes_the_next_run_pass(tmp_path: Path) -> None:
