@@ -58,7 +58,7 @@ def touched(contender: str, spec: Mapping[str, Any]) -> Touched:
     """From the layout: rows of whole lines, a bucket of the index an id where there is one, ids and vectors."""
     rows, dim, batch, name = spec["rows"], spec["dim"], spec["batch"], spec["job"]
     misses = bool(spec.get("misses"))
-    half = max(dim, 8) if contender == "engine" else dim
+    half = max(dim, 4) if contender == "engine" else dim
     writes = name in ("update", "insert")
     row = 0 if misses else math.ceil((2 if writes else 1) * 4 * half / LINE)
     probed = contender == "engine"
@@ -121,33 +121,34 @@ def _causes(axis: str, before: Point, after: Point, contender: str, machine: Mac
     dims = after.spec["dim"] / before.spec["dim"]
     if dims != 1:
         yield f"{dims:g} times the floats to copy or compute"
-    levels = machine.levels(contender in HUGE)
-    for name, size in levels.items():
-        tlb = "TLB" in name
-        low, high = ((one.spans if tlb else one.total) for one in (old, new))
-        subject = "the whole table" if tlb else "what a run touches"
-        if low <= size < high:
-            yield f"{subject} grows from {bytes_text(low)} to {bytes_text(high)}, out of {name} ({bytes_text(size)})"
-    if "L3" in levels and old.total <= 4 * levels["L3"] and new.total > 1.5 * old.total and old.total > levels["L3"]:
-        share = [min(1.0, levels["L3"] / one.total) for one in (old, new)]
-        yield f"L3 holds {share[1]:.0%} of what a run touches instead of {share[0]:.0%}"
+    yield from _level_causes(old, new, contender in HUGE, machine)
     if not 1 / 1.15 < new.distinct / old.distinct < 1.15:
         yield f"{new.distinct:.0%} of the batch's ids are distinct instead of {old.distinct:.0%}"
     few, many = before.spec["batch"], after.spec["batch"]
     if few * 5 <= many and few < 100_000 and after.middle < before.middle:
         yield f"the cost of a call is shared by {many:,} ids instead of {few:,}"
-    yield from _walk_causes(old.spans, new.spans, contender in HUGE, machine)
 
 
-def _walk_causes(low: float, high: float, huge: bool, machine: Machine) -> Iterator[str]:
-    """Where the TLB does not reach, page tables are read: eight bytes a page, which are in a cache or are not."""
-    page = HUGE_PAGE if huge else PAGE
-    if machine.tlb_entries * page >= high or not machine.tlb_entries:
+def _level_causes(old: Touched, new: Touched, huge: bool, machine: Machine) -> Iterator[str]:
+    """Levels of the memory that hold a smaller share of what they should: data, the table's pages, its page tables."""
+    for name, size in machine.levels(huge).items():
+        if "TLB" in name:
+            yield from _share_lost(f"the {name}, reaches", "the table", size, old.spans, new.spans)
+        else:
+            yield from _share_lost(f"{name} holds", "what a run touches", size, old.total, new.total)
+    page = HUGE_PAGE if huge and not machine.virtual else PAGE
+    if machine.tlb_entries * page >= new.spans:
         return
-    for name, size in machine.caches.items():
-        if low / page * 8 <= size < high / page * 8:
-            old, new = bytes_text(low / page * 8), bytes_text(high / page * 8)
-            yield f"its page tables ({bytes_text(page)} pages) grow from {old} to {new}, out of {name}"
+    whose = "the hypervisor's page tables for it (if by 4 KiB)" if huge else "its page tables"
+    for name in set(machine.caches) & {"L2", "L3"}:
+        yield from _share_lost(f"{name} holds", whose, machine.caches[name], old.spans / page * 8, new.spans / page * 8)
+
+
+def _share_lost(level: str, what: str, size: float, low: float, high: float) -> Iterator[str]:
+    """A sentence where a level's share falls from something that counts."""
+    before, after = min(1.0, size / low), min(1.0, size / high)
+    if before >= 0.1 and after < 0.8 * before:
+        yield f"{level} {after:.0%} instead of {before:.0%} of {what} ({bytes_text(low)} to {bytes_text(high)})"
 
 
 def _rank_causes(before: Point, after: Point, machine: Machine) -> Iterator[str]:

@@ -72,11 +72,14 @@ class Outcome:
     facts : dict
     reason : str
         Why there are no seconds.
+    prepared : float
+        Seconds it took to fill tables and to try every form once.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    prepared: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ HUGE_PAGE = 2 << 20
 
 @dataclass(frozen=True)
 class Machine:
-    """Attributes: cores; bytes of ``caches`` by name, small to large; TLB entries (0: not told); huge pages' mode."""
+    """Attributes: bytes of ``caches`` by name, small to large; TLB entries (0: not told); huge pages' mode; whether
+    addresses are translated once more (``virtual``).
+    """
 
     model: str
     cores: int
@@ -25,6 +27,7 @@ class Machine:
     tlb_entries: int
     huge_pages: str
     memory: int
+    virtual: bool = False
 
     def levels(self, huge: bool) -> dict[str, int]:
         """Bytes that are reached without what comes next: caches, and the TLB by pages of 4 KiB or huge ones."""
@@ -46,6 +49,7 @@ class Machine:
             "caches": caches,
             "TLB": tlb if self.tlb_entries else "not told",
             "huge pages": self.huge_pages or "not told",
+            "virtual": "yes: the hypervisor translates addresses once more" if self.virtual else "no",
         }
 
 
@@ -67,6 +71,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
         tlb_entries=int(tlb[1]) if tlb else 0,
         huge_pages=chosen[1] if chosen else "",
         memory=int(total[1]) << 10 if total else 0,
+        virtual=bool(re.search(r"^flags\s*:.*\bhypervisor\b", processor, re.MULTILINE)),
     )
 
 

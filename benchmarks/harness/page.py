@@ -137,14 +137,18 @@ def _curves(run: Run, machine: Machine) -> Iterator[str]:
         what, unit = ("bytes a row", "bytes") if of_memory else ("time", "seconds")
         pointed = [] if of_memory else marks(axis, by_name.get("engine", []), "engine", machine)
         yield f"<div><h3>{escape(curve)}</h3>{lines(by_name, axis, unit, pointed)}"
-        sentences = [
-            f"<li>{escape(name)}: {escape(sentence)}"
-            for name, points in by_name.items()
-            for sentence in explain(axis, points, name, machine, what)
-        ]
-        head = f"<details{' open' if len(by_name) < 3 else ''}><summary>{len(sentences)} bends</summary><ul>"
-        yield f"{head}{''.join(sentences)}</ul></details></div>" if sentences else "<small>no bends</small></div>"
+        found_bends = {name: list(explain(axis, points, name, machine, what)) for name, points in by_name.items()}
+        yield from _bends("engine", found_bends.pop("engine", []))
+        others = [part for name, sentences in found_bends.items() for part in _bends(name, sentences)]
+        yield (
+            f"<details><summary>bends of the others</summary>{''.join(others)}</details></div>" if others else "</div>"
+        )
     yield "</div>"
+
+
+def _bends(name: str, sentences: list[str]) -> Iterator[str]:
+    if sentences:
+        yield f"<ul>{''.join(f'<li>{escape(name)}: {escape(sentence)}' for sentence in sentences)}</ul>"
 
 
 def _cuda(run: Run) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,7 +47,9 @@ def take_turns(
     for name, worker in workers.items():
         tell(f"{job['job']}: preparing {name}")
         outcome = outcomes[name] = Outcome()
+        began = time.perf_counter()
         answer = _ask(worker, {"open": dict(job)}, limits.prepare)
+        outcome.prepared = time.perf_counter() - began
         outcome.reason = answer.get("skip") or answer.get("error") or ""
         outcome.facts = answer.get("facts", {})
         for form in answer.get("forms", ()):

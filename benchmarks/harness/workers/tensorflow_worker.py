@@ -58,35 +58,46 @@ def update(job: dict[str, Any]) -> Forms:
     return Forms({"unique, segment sum, ResourceSparseApplyAdagrad": by_hand})
 
 
-def hash_table(job: dict[str, Any], dense: bool) -> Any:
-    """One of TensorFlow's hash tables, filled with the rows."""
-    rows, dim = job["rows"], job["dim"]
-    if dense:
-        made = tf.lookup.experimental.DenseHashTable(
+MUTABLE_ROWS = 1_000_000
+"""Up to here MutableHashTable takes part: it is the slower one, and takes several times the memory."""
+
+
+@lru_cache(1)
+def hash_tables(rows: int, dim: int) -> dict[str, Any]:
+    """TensorFlow's hash tables, filled with the rows."""
+    made = {
+        "DenseHashTable": tf.lookup.experimental.DenseHashTable(
             tf.int64, tf.float32, tf.zeros(dim), empty_key=-1, deleted_key=-2, initial_num_buckets=1 << 16
         )
-    else:
-        made = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, tf.zeros(dim))
+    }
+    if rows <= MUTABLE_ROWS:
+        made["MutableHashTable"] = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, tf.zeros(dim))
     part = 1 << 20
     for begin in range(0, rows, part):
         keys = ids_of(np.arange(begin, min(begin + part, rows), dtype=np.int64))
-        made.insert(keys, tf.fill((len(keys), dim), 0.5))
+        values = tf.fill((len(keys), dim), 0.5)
+        for one in made.values():
+            one.insert(keys, values)
     return made
 
 
+def left_out(job: dict[str, Any]) -> dict[str, Any]:
+    """Says which table does not take part."""
+    return {} if job["rows"] <= MUTABLE_ROWS else {"left out": f"MutableHashTable beyond {MUTABLE_ROWS:,} rows"}
+
+
 def hash_lookup(job: dict[str, Any]) -> Forms:
-    ids = tf.constant(ids_of(numbers(job)))
-    made = {"MutableHashTable": hash_table(job, False), "DenseHashTable": hash_table(job, True)}
-    return Forms({name: (lambda one=one: one.lookup(ids)) for name, one in made.items()})
+    ids, made = tf.constant(ids_of(numbers(job))), hash_tables(job["rows"], job["dim"])
+    return Forms({name: (lambda one=one: one.lookup(ids)) for name, one in made.items()}, facts=left_out(job))
 
 
 def hash_insert(job: dict[str, Any]) -> Forms:
-    ids = tf.constant(fresh_ids(job))
+    ids, made = tf.constant(fresh_ids(job)), hash_tables(job["rows"], job["dim"])
     values = tf.fill((job["batch"], job["dim"]), 0.0)
-    made = {"MutableHashTable": hash_table(job, False), "DenseHashTable": hash_table(job, True)}
     return Forms(
         {name: (lambda one=one: one.insert(ids, values)) for name, one in made.items()},
         {name: (lambda one=one: one.remove(ids)) for name, one in made.items()},
+        facts=left_out(job),
     )
 
 
