@@ -130,9 +130,11 @@ def found_together(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
 
 
 def updated_together(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
-    """Spoil the first row that was written."""
+    """Spoil the first row that was written, once rows are where they were before the call."""
     block = given["blocks"][0]
-    return updated(result, {"numbers": block.numbers, "rows": given["tables"][block.table].rows})
+    table = given["tables"][block.table]
+    row = int(block.numbers[0])
+    return row < len(table.rows) and flip_one(table.rows[row, : table.dim]), result
 
 
 def put(result: Any, given: dict[str, Any]) -> tuple[bool, Any]:
