@@ -27,7 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--conform-select", metavar="PREFIX", action="append", default=[], help="beginnings of case ids")
     group.addoption("--conform-profile", default="ieee", help="rounding contract: ieee or avx")
     group.addoption("--conform-quirks", default="default", help="preset of switches")
-    group.addoption("--conform-known", metavar="FILE", help="file of known failures, which become expected ones")
+    group.addoption(
+        "--conform-known",
+        metavar="FILE",
+        help="file of known failures (shipped: the suite's own), which become expected ones",
+    )
     group.addoption("--conform-encoding", default="protobuf", help="of a testee: protobuf or json")
 
 
@@ -64,10 +68,8 @@ def conformance_backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="session")
 def _conformance_judge(request: pytest.FixtureRequest, conformance_backend: Any) -> Iterator[Any]:
-    from pathlib import Path
-
     from monolith_conformance.api import Judge
-    from monolith_conformance.known import read_known
+    from monolith_conformance.known import known_path, read_known
 
     option = request.config.getoption
     known = option("--conform-known")
@@ -75,7 +77,7 @@ def _conformance_judge(request: pytest.FixtureRequest, conformance_backend: Any)
         conformance_backend,
         option("--conform-profile"),
         option("--conform-quirks"),
-        read_known(Path(known)) if known else [],
+        read_known(known_path(known, conformance_backend.name)) if known else [],
     )
     yield judge
     judge.close()
