@@ -131,6 +131,36 @@ def test_ids_come_back_over_full_buckets_as_others_go() -> None:
         assert not index.counts.any()
 
 
+def test_crowded_buckets_keep_all_ids_as_some_come_and_others_go() -> None:
+    """Ids of a few neighbouring buckets out of 16, so that whole pairs overflow, against a dictionary."""
+    from monolith_kernels.hashing import splitmix64_of
+
+    candidates = np.arange(20_000)
+    home = (splitmix64_of(candidates) >> np.uint64(60)).astype(np.int64)
+    rng = np.random.default_rng(5)
+    displaced = 0
+    for _ in range(150):
+        crowd = (rng.integers(0, 16) + np.arange(rng.integers(1, 5))) % 16
+        pool = rng.permutation(np.concatenate([candidates[home == h][: rng.integers(3, 14)] for h in crowd]))
+        index, one = lookup.make_index(), np.empty(1, np.int32)
+        expected: dict[int, int] = {}
+        for turn in range(120):
+            key = rng.choice(pool)
+            if int(key) in expected:
+                assert lookup.erase(index, np.array([key]), one) == 1
+                assert one[0] == expected.pop(int(key))
+            else:
+                lookup.insert(index, np.array([key]), one, np.empty(1, np.int32), turn, NOTHING)
+                expected[int(key)] = turn
+            found = np.empty(len(pool), np.int32)
+            assert lookup.find(index, pool, found) == len(expected)
+            assert found.tolist() == [expected.get(int(fid), -1) for fid in pool]
+        assert index.buckets == 16
+        there = index.rows != -1
+        displaced += int((home[index.keys[there]] != np.nonzero(there)[0]).sum())
+    assert displaced > 100, "the crowds must overflow their buckets"
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ids_that_were_looked_up_are_not_searched_again(threads: int) -> None:
     """Two batches are looked up before either is inserted, as two ranks' ids are: what the first brought is found."""

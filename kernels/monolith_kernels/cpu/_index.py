@@ -57,6 +57,16 @@ def shift_of(capacity: int) -> np.uint64:
     return shift
 
 
+@shared
+def bucket_after(bucket: Any, home: Any, wrap: Any) -> Any:
+    """Where an id goes on from a full bucket: from its own to the neighbour, from there to the next pair of its region.
+
+    Memory gives a pair of lines as one: going on to the neighbour, as two ids in a hundred do, waits for nothing.
+    """
+    there = bucket ^ 1
+    return there if (bucket ^ home) & 1 == 0 else (there & ~wrap) | ((there + 2) & wrap)
+
+
 @kernel
 def find(keys: I8, rows: I4, ids: I8, out: I4, lo: int, hi: int) -> int:
     """Rows of ids[lo:hi], -1 where absent; returns how many were found.
@@ -77,15 +87,18 @@ def find(keys: I8, rows: I4, ids: I8, out: I4, lo: int, hi: int) -> int:
         if begin == lo:
             for i in range(min(_AHEAD, known)):
                 prefetch_read(keys, at(starts, i))
+                prefetch_read(keys, at(starts, i) ^ WORDS)
         for i in range(count):
-            prefetch_read(keys, at(starts, min(i + _AHEAD, known - 1)))
+            ahead = at(starts, min(i + _AHEAD, known - 1))
+            prefetch_read(keys, ahead)
+            prefetch_read(keys, ahead ^ WORDS)
             start = at(starts, i)
             key = at(ids, begin + i)
             row = at(rows, 2 * start + FIRST_ROW + slot_in_line(keys, start, key))
             # One test for both, absent and bucket full: each alone cannot be foreseen.
             while (row & ~at(rows, 2 * start + FIRST_ROW + SLOTS - 1)) < 0:
-                bucket = start // WORDS
-                start = ((bucket & ~wrap) | ((bucket + 1) & wrap)) * WORDS
+                home = np.int64(splitmix64(key) >> shift)
+                start = bucket_after(start // WORDS, home, wrap) * WORDS
                 row = at(rows, 2 * start + FIRST_ROW + slot_in_line(keys, start, key))
             put(out, begin + i, row)
             found += row >= 0
@@ -132,7 +145,8 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
         k: Any = np.int64(at(mine, c)) if some else np.int64(c)
         position = np.int64(at(absent, k))
         key = at(ids, position)
-        bucket = np.int64(splitmix64(key) >> shift)
+        home = np.int64(splitmix64(key) >> shift)
+        bucket = home
         while True:
             first = bucket * 2 * WORDS + FIRST_ROW
             there: Any = at(rows, first + slot_in_line(keys, bucket * WORDS, key))
@@ -140,7 +154,7 @@ def place(keys: I8, rows: I4, counts: I4, ids: I8, absent: I4, slots: I8, out: I
             # One test for both: whether a bucket is full cannot be foreseen.
             if (there != -1) | (taken < SLOTS):
                 break
-            bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
+            bucket = bucket_after(bucket, home, wrap)
         if there == -1:
             region = bucket >> np.int64(within)
             if at(counts, region) == room:
@@ -199,14 +213,15 @@ def move_all(keys: I8, rows: I4, new_keys: I8, new_rows: I4, counts: I4) -> bool
             if row < 0:
                 continue
             key = at(keys, old * WORDS + j)
-            bucket = np.int64(splitmix64(key) >> shift)
-            region = bucket // size
+            home = np.int64(splitmix64(key) >> shift)
+            bucket = home
+            region = home // size
             if counts[region] == room:
                 return False
             counts[region] += 1
             taken = fill_of(new_rows, bucket)
             while taken == SLOTS:
-                bucket = (bucket & ~wrap) | ((bucket + 1) & wrap)
+                bucket = bucket_after(bucket, home, wrap)
                 taken = fill_of(new_rows, bucket)
             put(new_keys, bucket * WORDS + taken, key)
             put(new_rows, bucket * 2 * WORDS + FIRST_ROW + taken, row)
@@ -235,6 +250,36 @@ def take_out(keys: Any, rows: Any, bucket: Any, j: Any) -> Any:
 
 
 @kernel
+def passer_in(keys: I8, rows: I4, shift: np.uint64, wrap: int, hole: int, bucket: int) -> int:
+    """The word of an id in ``bucket`` that went past ``hole`` when that was full; -1 where there is none."""
+    for j in range(fill_of(rows, bucket)):
+        home = np.int64(splitmix64(at(keys, bucket * WORDS + j)) >> shift)
+        to_hole = (((hole >> 1) - (home >> 1)) & (wrap >> 1)) * 2 + ((hole ^ home) & 1)
+        to_bucket = (((bucket >> 1) - (home >> 1)) & (wrap >> 1)) * 2 + ((bucket ^ home) & 1)
+        if to_hole < to_bucket:
+            return int(bucket * WORDS + j)
+    return -1
+
+
+@kernel
+def passer(keys: I8, rows: I4, shift: np.uint64, wrap: int, hole: int) -> int:
+    """The word of an id that went past ``hole``, a bucket full until now: in its neighbour, or a pair after full pairs.
+
+    -1 where there is none.
+    """
+    found = passer_in(keys, rows, shift, wrap, hole, hole ^ 1)
+    full = fill_of(rows, hole ^ 1) == SLOTS
+    pair = hole & ~1
+    while found < 0 and full:
+        pair = (pair & ~wrap) | ((pair + 2) & wrap)
+        found = passer_in(keys, rows, shift, wrap, hole, pair)
+        if found < 0:
+            found = passer_in(keys, rows, shift, wrap, hole, pair | 1)
+        full = fill_of(rows, pair) == SLOTS and fill_of(rows, pair | 1) == SLOTS
+    return int(found)
+
+
+@kernel
 def erase(keys: I8, rows: I4, counts: I4, ids: I8, out: I4) -> int:
     """Erase ids one by one; ids that had to go on past a full bucket move back. ``out`` gets the rows they had."""
     buckets = len(keys) // WORDS
@@ -246,36 +291,35 @@ def erase(keys: I8, rows: I4, counts: I4, ids: I8, out: I4) -> int:
         if i + _AHEAD < len(ids):
             prefetch_read(keys, np.int64(splitmix64(ids[i + _AHEAD]) >> shift) * WORDS)
         key = ids[i]
-        hole = np.int64(splitmix64(key) >> shift)
+        home = np.int64(splitmix64(key) >> shift)
+        hole = home
         while True:
             first = hole * 2 * WORDS + FIRST_ROW
             slot = slot_in_line(keys, hole * WORDS, key)
             row = at(rows, first + slot)
             if row >= 0 or at(rows, first + SLOTS - 1) == -1:
                 break
-            hole = (hole & ~wrap) | ((hole + 1) & wrap)
+            hole = bucket_after(hole, home, wrap)
         out[i] = row
         if row < 0:
             continue
         erased += 1
         counts[hole // size] -= 1
-        full = take_out(keys, rows, hole, slot) == SLOTS
-        probe = hole
-        while full:  # ids behind a bucket that was full may have wanted to be in it, or before it
-            probe = (probe & ~wrap) | ((probe + 1) & wrap)
-            full = fill_of(rows, probe) == SLOTS
-            for j in range(fill_of(rows, probe)):
-                wanted = np.int64(splitmix64(at(keys, probe * WORDS + j)) >> shift)
-                if ((probe - wanted) & wrap) >= ((probe - hole) & wrap):
-                    put(keys, hole * WORDS + SLOTS - 1, at(keys, probe * WORDS + j))
-                    put(
-                        rows,
-                        hole * 2 * WORDS + FIRST_ROW + SLOTS - 1,
-                        at(rows, probe * 2 * WORDS + FIRST_ROW + j),
-                    )
-                    take_out(keys, rows, probe, j)
-                    hole = probe
-                    break
+        if take_out(keys, rows, hole, slot) < SLOTS:
+            continue
+        full = True
+        while full:
+            found = passer(keys, rows, shift, wrap, hole)
+            if found < 0:
+                break
+            put(keys, hole * WORDS + SLOTS - 1, at(keys, found))
+            put(
+                rows,
+                hole * 2 * WORDS + FIRST_ROW + SLOTS - 1,
+                at(rows, found // WORDS * 2 * WORDS + FIRST_ROW + (found & (WORDS - 1))),
+            )
+            hole = found // WORDS
+            full = take_out(keys, rows, hole, found & (WORDS - 1)) == SLOTS
     return erased
 
 
