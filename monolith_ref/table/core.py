@@ -19,10 +19,11 @@ from monolith_kernels.target import target as make_target
 from monolith_protos.hash_table_pb2 import EmbeddingHashTableConfig
 from numpy.typing import NDArray
 
-from monolith_ref.errors import ArgumentError, ConfigError, ShapeError, StateError
+from monolith_ref.errors import ConfigError
 from monolith_ref.quirks import Quirks, as_quirks
 from monolith_ref.table.admission import AdmissionFilter, DummyFilter
 from monolith_ref.table.build import row_layout, segment_quantizers
+from monolith_ref.table.checks import Checks, refuse_serving
 from monolith_ref.table.config import Expiry, check_table_config
 from monolith_ref.table.serving import ServingStore
 from monolith_ref.table.store import RowDump, RowStore, distinct_runs
@@ -31,7 +32,6 @@ from monolith_ref.table.touched import TouchedKeySet
 
 __all__ = ["Table"]
 
-_U32 = 1 << 32
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -47,11 +47,7 @@ def _one_at_a_time(method: Callable[Concatenate[Table, P], R]) -> Callable[Conca
     return locked
 
 
-def _refuse_serving(what: str) -> StateError:
-    return StateError(f"ServingEntryAccessor doesn't support {what}.")
-
-
-class Table:
+class Table(Checks):
     """One table.
 
     Parameters
@@ -119,63 +115,10 @@ class Table:
             self.store = RowStore(layout, place, streams=self.streams, quirks=self.quirks, expected=expected)
             self._needs_step = any(rules.of(segment.rule).needs_step for segment in layout.segments)
 
-    # ---- checks and times
-
-    @property
-    def serving(self) -> bool:
-        """Whether rows are compressed and cannot be trained."""
-        return self.plan.serving
-
-    @property
-    def training_store(self) -> RowStore:
-        """The store of a training table; StateError for a serving one."""
-        if isinstance(self.store, ServingStore):
-            raise _refuse_serving("Optimize")
-        return self.store
+    # ---- admission
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
         return denormals.flushing() if self._flush else contextlib.nullcontext()
-
-    def row_time(self, req_time: int) -> int:
-        """The time that a row gets; ArgumentError outside [0, 2^32) unless ``wrap_timestamps``."""
-        if 0 <= req_time < _U32:
-            return req_time
-        if "wrap_timestamps" in self.quirks:
-            return req_time % _U32
-        raise ArgumentError(f"req_time must be in 0..{_U32 - 1} seconds, got {req_time}")
-
-    def _advance(self, req_time: int, *, optimize: bool = False) -> None:
-        latest = max(self.max_ts, req_time)
-        if optimize and self._int32_times:
-            latest = (latest + (1 << 31)) % _U32 - (1 << 31)
-        self.max_ts = latest
-
-    def check_rates(self, rates: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The rates of the segments; ShapeError for too few, and for too many unless ``extra_learning_rates``."""
-        if len(rates) == self.segments:
-            return rates
-        if len(rates) > self.segments and "extra_learning_rates" in self.quirks:
-            return rates[: self.segments]
-        raise ShapeError(f"table {self.name!r} has {self.segments} segments, got {len(rates)} learning rates")
-
-    def check_update(self, rates: NDArray[np.float32], global_step: int, req_time: int) -> None:
-        """Raise whatever an optimize call with these arguments would raise, changing nothing."""
-        if self.serving:
-            raise _refuse_serving("Optimize")
-        self.check_rates(rates)
-        self.row_time(req_time)
-        if not -(1 << 63) <= global_step < 1 << 63:
-            raise ArgumentError(f"global_step must be an int64, got {global_step}")
-        if self._needs_step and global_step < 0:
-            raise ArgumentError(f"batch_softmax needs a global_step of at least 0, got {global_step}")
-
-    def check_finite(self, ids: NDArray[np.int64], values: NDArray[np.float32], what: str) -> None:
-        """With ``check_numerics``: ArgumentError naming the first ids whose values are not finite."""
-        if self.check_numerics and not np.isfinite(values).all():
-            bad = ids[~np.isfinite(values.reshape(len(ids), -1)).all(axis=1)]
-            raise ArgumentError(f"table {self.name!r}: {what} of ids {bad[:10].tolist()} are not finite")
-
-    # ---- admission
 
     def _admitted(
         self, ids: NDArray[np.int64], counts: NDArray[np.int64] | None = None, *, test_presence: bool = True
@@ -231,7 +174,7 @@ class Table:
     def assign(self, ids: NDArray[np.int64], values: NDArray[np.float32], req_time: int) -> None:
         """Set rows (``values`` flat n*D) in position order; absent ids are asked at the filter, then initialised."""
         when = self.row_time(req_time)
-        self._advance(req_time)
+        self.advance(req_time)
         admitted = self._admitted(ids)
         if admitted is not None and not admitted.all():
             ids = ids[admitted]
@@ -256,7 +199,7 @@ class Table:
         """
         self.row_time(req_time)
         if len(ids):
-            self._advance(req_time)
+            self.advance(req_time)
         if self.filter.idle or not one_by_one:
             self._add(ids, values, req_time, one_by_one)
             return
@@ -297,7 +240,7 @@ class Table:
         store = self.training_store
         with self._arithmetic():
             if dedup and not distinct and store.sums_repeats and self.filter.idle and self.touched is None:
-                self._advance(req_time, optimize=True)
+                self.advance(req_time, optimize=True)
                 store.optimize_sums(ids, grads, self.check_rates(rates), global_step, self.row_time(req_time))
                 return
             if dedup and not distinct:
@@ -340,7 +283,7 @@ class Table:
         """
         store = self.training_store
         if req_time is not None:
-            self._advance(req_time, optimize=True)
+            self.advance(req_time, optimize=True)
         if self.filter.idle and self.touched is None:
             return store.find_or_insert(self.target.asarray(ids) if isinstance(ids, np.ndarray) else ids)
         host = np.ascontiguousarray(self.target.to_host(ids))
@@ -387,7 +330,7 @@ class Table:
         ``req_time`` None is the clock.
         """
         if self.serving:
-            raise _refuse_serving("Init")
+            raise refuse_serving("Init")
         when = self.row_time(int(time.time()) if req_time is None else req_time)
         self._touch(ids)
         with self._arithmetic():
@@ -409,7 +352,7 @@ class Table:
     def fresh(self, expiry: Expiry | None = None) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """(ids, row numbers) of what a file holds: rows that are not stale, ascending by row number."""
         if self.serving:
-            raise _refuse_serving("Save")
+            raise refuse_serving("Save")
         ids, rows = self.store.items()
         stale = (expiry or self.expiry).stale(ids, self.store.times(rows), self.max_ts)
         return ids[~stale], rows[~stale]
