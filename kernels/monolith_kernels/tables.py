@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,14 +31,24 @@ _ROWS_GRAIN = 32
 """Batch rows of all features below which a share is not worth a thread."""
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
-    """One table: its index, rows float32 [capacity, width], times float32 [capacity, 1 or more], floats a vector."""
+    """One table as it is now: its index, rows float32 [capacity, width], times float32 [capacity, 1 or more], floats a
+    vector. Holds until the index or one of the arrays is made anew (:meth:`is_current`).
+    """
 
-    index: Index
-    rows: F4
-    times: F4
-    dim: int
+    __slots__ = ("dim", "index", "keys", "line", "rows", "times")
+
+    def __init__(self, index: Index, rows: F4, times: F4, dim: int) -> None:
+        self.index, self.rows, self.times, self.dim = index, rows, times, dim
+        self.keys = index.key_words
+        self.line = (
+            _address(index.key_words), _address(index.counts), index.buckets, len(index.counts), _address(rows),
+            _address(times), min(len(rows), len(times)), rows.shape[1], times.shape[1], dim,
+        )  # fmt: skip
+
+    def is_current(self, index: Index, rows: F4, times: F4) -> bool:
+        """Whether a table of these would be the same."""
+        return self.keys is index.key_words and self.rows is rows and self.times is times
 
 
 class Block(NamedTuple):
@@ -65,20 +74,12 @@ def _address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _table(table: Table) -> tuple[int, ...]:
-    index, rows, times = table.index, table.rows, table.times
-    return (
-        _address(index.key_words), _address(index.counts), index.buckets, len(index.counts), _address(rows),
-        _address(times), min(len(rows), len(times)), rows.shape[1], times.shape[1], table.dim,
-    )  # fmt: skip
-
-
 def _described(tables: Sequence[Table], blocks: Sequence[Block]) -> tuple[I8, I8]:
     """Tables and blocks as compiled loops read them; the arrays must outlive the use of it."""
     lines = [
         (block.table, _address(block.ids), _address(block.numbers), len(block.ids), block.start) for block in blocks
     ]
-    return np.array([_table(table) for table in tables], np.int64), np.array(lines, np.int64)
+    return np.array([table.line for table in tables], np.int64), np.array(lines, np.int64)
 
 
 def find_gather(tables: Sequence[Table], blocks: Sequence[Block], out: F4, threads: int = 1) -> None:
@@ -156,12 +157,12 @@ def update(
                 number = blocks[first].table
                 count = int(np.count_nonzero(blocks[first].numbers < 0))
                 index, usable = tables[number].index, int(described[number, _tables.CAPACITY])
-                table = grow(number, count)
+                grow(number, count)
                 index.size = int(sizes[number])
                 if int(next_rows[number]) + count <= usable and index.size + count <= _tables.room_of(index.buckets):
                     lookup._rebuild(index, 2 * index.buckets)  # one of its regions is full
                 lookup.reserve(index, index.size + count)
-                described[number] = _table(table)
+                described[number] = grow(number, 0).line
 
     try:
         run_shares(share, ends[-1], threads, _GRAIN)

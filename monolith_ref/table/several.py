@@ -19,6 +19,9 @@ from monolith_ref.table.store import RowStore
 
 __all__ = ["SeveralStores", "Wanted"]
 
+_READING = ("find", "gather")
+_WRITING = ("find_or_insert", "optimize")
+
 
 class Wanted(NamedTuple):
     """Distinct ids int64 [n] of one store, and where their vectors lie: the first one's begins at ``start``.
@@ -38,29 +41,27 @@ class SeveralStores:
     def __init__(self, stores: Sequence[Any], target: Target) -> None:
         self._stores = stores
         self._target = target
+        # What the classes say; a method of one store may still be replaced.
+        self._readers = [_has(store, _READING) and target.name == "cpu" for store in stores]
+        self._writers = [_has(store, _WRITING) and target.name == "cpu" for store in stores]
         # Stores of equal layouts are updated together: by number, the first store of its layout. Printed forms tell
         # rules and signs of zero apart, which compare equal.
         first: dict[str, int] = {}
         self._alike = [first.setdefault(repr(getattr(store, "layout", n)), n) for n, store in enumerate(stores)]
 
-    def _keeps(self, store: Any, *methods: str) -> bool:
-        """Whether the store is one of the CPU whose methods are those of a row store."""
-        return (
-            self._target.name == "cpu"
-            and isinstance(store, RowStore)
-            and all(
-                method not in vars(store) and getattr(type(store), method) is getattr(RowStore, method)
-                for method in methods
-            )
-        )
-
     def can_look_up(self) -> list[bool]:
         """By number: whether a lookup of the store may be part of :meth:`look_up`."""
-        return [self._keeps(store, "find", "gather") and not store.reads_change for store in self._stores]
+        return [
+            fits and not store.reads_change and vars(store).keys().isdisjoint(_READING)
+            for store, fits in zip(self._stores, self._readers, strict=True)
+        ]
 
     def can_update(self) -> list[bool]:
         """By number: whether an update of the store may be part of :meth:`update`."""
-        return [self._keeps(store, "find_or_insert", "optimize") and store.is_plain for store in self._stores]
+        return [
+            fits and store.is_plain and vars(store).keys().isdisjoint(_WRITING)
+            for store, fits in zip(self._stores, self._writers, strict=True)
+        ]
 
     def look_up(self, wanted: Sequence[Wanted], out: NDArray[np.float32]) -> None:
         """Row numbers of all ids (-1: absent), and their embeddings into flat ``out``."""
@@ -131,3 +132,10 @@ class SeveralStores:
         ]
         stores = [self._stores[number] for number in places]
         return stores, [store.as_table() for store in stores], blocks
+
+
+def _has(store: Any, methods: Sequence[str]) -> bool:
+    """Whether these methods of the store's class are those of a row store."""
+    return isinstance(store, RowStore) and all(
+        getattr(type(store), method) is getattr(RowStore, method) for method in methods
+    )

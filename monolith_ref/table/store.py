@@ -103,6 +103,7 @@ class RowStore(RowIndex):
         self._storage = make_storage(target, layout.width)
         self._later, self._firsts = Scratch(target, np.int32), Scratch(target, np.int32)
         self._sums = Scratch(target, np.float32)
+        self._table: Table | None = None
         self._drawn = target.optimize.drawn_elements(layout)[0]
         self._rounds = any(segment.stochastic_rounding for segment in layout.segments)
         self._one_bit = any(isinstance(segment.quantizer, quantizers.OneBit) for segment in layout.segments)
@@ -287,7 +288,10 @@ class RowStore(RowIndex):
 
     def as_table(self) -> Table:
         """Index, rows and times as they are now."""
-        return Table(self.index, self._storage.rows, self._times.rows, self.dim)
+        rows, times = self._storage.rows, self._times.rows
+        if self._table is None or not self._table.is_current(self.index, rows, times):
+            self._table = Table(self.index, rows, times, self.dim)
+        return self._table
 
     def make_room(self, count: int) -> None:
         """Make room for ``count`` rows behind the last one; StateError where row numbers would run out."""

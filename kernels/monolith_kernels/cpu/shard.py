@@ -25,11 +25,11 @@ def split(unique: I8, unique_splits: I8, ranks: int, empty_rank0: bool = False) 
     """Order distinct ids by (owner, table, first occurrence).
 
     ``unique`` int64[u] and ``unique_splits`` int64[K + 1] (host) are as ``dedup.unique_tables`` gives them; ranks may
-    be thousands. Returns new arrays.
+    be thousands. Returns new arrays, of one rank the ids themselves.
     """
     if ranks == 1:
         counts = np.diff(unique_splits).reshape(1, -1)
-        return Split(np.arange(len(unique), dtype=np.int32), unique.copy(), counts.sum(axis=1), counts)
+        return Split(np.arange(len(unique), dtype=np.int32), unique, counts.sum(axis=1), counts)
     counts = np.zeros((ranks, len(unique_splits) - 1), np.int64)
     owner_of = np.empty(len(unique), np.int32)
     order = np.empty(len(unique), np.int32)
