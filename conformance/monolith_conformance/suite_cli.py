@@ -31,7 +31,7 @@ def list_cases(
 ) -> int:
     """List cases: id, whether required, rule, section.
 
-    Example: 'monolith-ref conform list --select core/optimizer.ftrl'.
+    Example: 'monolith-ref conform list core/optimizer.ftrl'.
     """
     from monolith_conformance.cases import all_cases
     from monolith_conformance.runner import select as choose
@@ -93,7 +93,7 @@ def replay(
 ) -> int:
     """Ask a backend the requests of a transcript again and hold its answers against the expected ones.
 
-    Example: 'monolith-ref conform replay report/transcripts/CASE.json --backend "testee:./port"'.
+    Example: 'monolith-ref conform replay report/failures/CASE.jsonl --backend "testee:./port"'.
     """
     from monolith_conformance.backends import make_backend
     from monolith_conformance.replaying import replay_transcript

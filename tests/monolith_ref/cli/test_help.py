@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,17 @@ def test_help_ends_with_lines_to_copy(words: tuple[str, ...], capsys: pytest.Cap
     assert run([*words, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"monolith-ref {' '.join(words)}" in text.partition("Example")[2], "no example"
+
+
+@pytest.mark.parametrize("words", list(leaves()), ids=" ".join)
+def test_examples_have_options_that_there_are(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--help"]) == 0
+    told, _, options = " ".join(capsys.readouterr().out.split()).partition("Options: ")
+    examples = re.findall(rf"'([^']*monolith-ref {' '.join(words)}\b.*?)'[.;]", told.partition("Example")[2])
+    assert examples
+    asked = {option for example in examples for option in re.findall(r"(?<= )--[a-z-]+|(?<= )-[a-z](?= )", example)}
+    asked -= {"-n"}  # of mpiexec
+    assert asked <= set(re.findall(r"(?<!\w)--?[a-z][a-z-]*", options))
 
 
 @pytest.mark.parametrize("group", [name for name, below in LEAVES.items() if below])
