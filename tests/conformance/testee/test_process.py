@@ -22,7 +22,7 @@ print("about to misbehave", file=sys.stderr, flush=True)
 """
 
 
-def _run(program: str, limit: float = 5.0) -> BackendFault:
+def _run(program: str, limit: float = 30.0) -> BackendFault:
     """Send requests to a program until it fails; returns the failure."""
     with Program([sys.executable, "-c", PRELUDE + program], "json", time_limit=limit) as process:
         request = testee_pb2.Request()

@@ -101,7 +101,7 @@ def test_a_terminal_has_a_bar(config: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     assert train(config) == 0
-    assert "8/8" in screen.getvalue()
+    assert "8 of 8" in screen.getvalue()
     assert "step 4: AUC" in screen.getvalue()
     assert "step 2 of 8" not in screen.getvalue()
 
