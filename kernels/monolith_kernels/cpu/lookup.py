@@ -3,8 +3,8 @@
 An index maps any int64 to a row number by open addressing in buckets of one cache line: five keys and five row numbers,
 used from the front, where row -1 marks an empty slot. So a lookup waits for one line of memory. A bucket is the top
 bits of SplitMix64 of the id; from a full one an id goes on to its neighbour (the other line of an aligned pair), then
-pair by pair, wrapping inside one of (up to) 64 regions, so that threads can write disjoint regions and the bytes come out the same for any number of threads. New ids are numbered by
-first occurrence in the batch.
+pair by pair, wrapping inside one of (up to) 64 regions, so that threads can write disjoint regions and the bytes come
+out the same for any number of threads. New ids are numbered by first occurrence in the batch.
 
 ``rows`` matrices are float32 ``[capacity, row_width]``, C-contiguous. Row numbers are int32; -1 is an absent row, which
 reads as +0.0.
