@@ -14,6 +14,9 @@ from monolith_kernels.superaccumulator import add_term
 
 __all__ = ["gradient_limbs", "gradient_sums", "gradient_sums_exact"]
 
+_NEXT = 4
+"""Slots among which the next one of the same owner is looked for."""
+
 
 @kernel
 def gradient_sums(
@@ -52,12 +55,18 @@ def gradient_sums(
                     put(out, target + c, at(out, target + c) + at(term, c))
             else:
                 first_new = slot + 1
-                # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
-                follows = target <= safe and first_new < slots and at(targets, first_new) == target + dim
-                if follows and run - dim > 1:
-                    # More than one float: the next slot's vector may be shorter, and another owner's behind it.
-                    after = first_new + 1
-                    follows = run <= 2 * dim and after < slots and at(targets, after) == target + 2 * dim
+                # Where the floats behind are a later slot's, whole vectors may run on into them. Of several owners the
+                # same one has a slot nearby; which it is cannot be foreseen, so all are looked at.
+                behind = target + dim
+                follows = target <= safe and first_new + _NEXT <= slots
+                if follows:
+                    follows = at(targets, first_new) == behind
+                    if run - dim == 1:
+                        for later in range(1, _NEXT):
+                            follows |= at(targets, first_new + later) == behind
+                    elif run > dim:
+                        # More than one float: the next slot's vector may be shorter, and another owner's behind it.
+                        follows &= (run <= 2 * dim) & (at(targets, first_new + 1) == behind + dim)
                 if follows:
                     for c in range(0, run, LANES):
                         move_lanes(out, target + c, term, c)
@@ -101,12 +110,18 @@ def gradient_sums_exact(
             target = at(targets, slot)
             if slot >= first_new:
                 first_new = slot + 1
-                # The floats behind are the next slot's, which is stored later: whole vectors may run on into them.
-                follows = target <= safe and first_new < slots and at(targets, first_new) == target + dim
-                if follows and run - dim > 1:
-                    # More than one float: the next slot's vector may be shorter, and another owner's behind it.
-                    after = first_new + 1
-                    follows = run <= 2 * dim and after < slots and at(targets, after) == target + 2 * dim
+                # Where the floats behind are a later slot's, whole vectors may run on into them. Of several owners the
+                # same one has a slot nearby; which it is cannot be foreseen, so all are looked at.
+                behind = target + dim
+                follows = target <= safe and first_new + _NEXT <= slots
+                if follows:
+                    follows = at(targets, first_new) == behind
+                    if run - dim == 1:
+                        for later in range(1, _NEXT):
+                            follows |= at(targets, first_new + later) == behind
+                    elif run > dim:
+                        # More than one float: the next slot's vector may be shorter, and another owner's behind it.
+                        follows &= (run <= 2 * dim) & (at(targets, first_new + 1) == behind + dim)
                 if follows:
                     for c in range(0, run, LANES):
                         move_lanes(out, target + c, term, c)

@@ -14,6 +14,8 @@ __all__ = ["merge", "move", "offsets", "owners", "split"]
 _AHEAD = 12
 _FEW_OWNERS = 16
 """Up to so many, comparing with all of them is faster than halving."""
+_COUNTED = 4
+"""Ranks up to which the ids of each one are counted by themselves, in vectors."""
 
 
 @kernel
@@ -37,20 +39,37 @@ def split(unique: I8, unique_splits: I8, owner_of: I4, counts: I8, cursor: I8, o
     """Stable counting sort of distinct ids by (owner, table); ``cursor`` int64[N * K] is scratch."""
     ranks, tables = counts.shape
     for k in range(tables):
-        for u in range(unique_splits[k], unique_splits[k + 1]):
-            counts[owner_of[u], k] += 1
+        for owner in range(ranks if ranks <= _COUNTED else 0):
+            found = np.int64(0)
+            for u in range(unique_splits[k], unique_splits[k + 1]):
+                found += at(owner_of, u) == owner
+            counts[owner, k] = found
+        if ranks > _COUNTED:
+            for u in range(unique_splits[k], unique_splits[k + 1]):
+                counts[owner_of[u], k] += 1
     total = np.int64(0)
     for owner in range(ranks):
         for k in range(tables):
             cursor[owner * tables + k] = total
             total += counts[owner, k]
     for k in range(tables):
+        if ranks == 2:
+            # Both cursors stay in registers.
+            first, second = cursor[k], cursor[tables + k]
+            for u in range(unique_splits[k], unique_splits[k + 1]):
+                is_second = np.int64(at(owner_of, u))
+                position = first + is_second * (second - first)
+                first += 1 - is_second
+                second += is_second
+                put(order, u, np.int32(position))
+                put(ids, position, at(unique, u))
+            continue
         for u in range(unique_splits[k], unique_splits[k + 1]):
-            cell = owner_of[u] * tables + k
-            position = cursor[cell]
-            cursor[cell] = position + 1
-            order[u] = position
-            ids[position] = unique[u]
+            cell = np.int64(at(owner_of, u)) * tables + k
+            position = at(cursor, cell)
+            put(cursor, cell, position + 1)
+            put(order, u, np.int32(position))
+            put(ids, position, at(unique, u))
 
 
 @kernel
@@ -67,18 +86,21 @@ def offsets(order: I4, unique_splits: I8, owner_ends: I8, firsts: I8, starts: I8
                 put(out, u, start + np.int64(at(order, u)) * width)
         return
     few = len(owner_ends) <= _FEW_OWNERS
+    base = np.empty(len(owner_ends), np.int64)
     for k in range(len(widths)):
         width = widths[k]
+        for owner in range(len(base)):
+            base[owner] = starts[owner, k] - firsts[owner, k] * width
         for u in range(unique_splits[k], unique_splits[k + 1]):
-            position = np.int64(order[u])
-            owner = np.int64(0)
+            position = np.int64(at(order, u))
+            among = np.int64(0)
             if few:
                 # Counted without a branch: owners come in no order that a processor could foresee.
                 for one in range(len(owner_ends) - 1):
-                    owner += owner_ends[one] <= position
+                    among += at(owner_ends, one) <= position
             else:
-                owner = np.int64(np.searchsorted(owner_ends, position, side="right"))
-            out[u] = starts[owner, k] + (position - firsts[owner, k]) * width
+                among = np.int64(np.searchsorted(owner_ends, position, side="right"))
+            put(out, u, at(base, among) + position * width)
 
 
 @kernel
