@@ -60,46 +60,11 @@ def run_one(job: Job, layout: str, target: Target, directory: Path, tell: Progre
     started = perf_counter()
     communicator = job.communicator
     engine = Engine(job.task(), job.engine_options(layout), communicator=communicator, target=target)
-    path_b = PathB(
-        communicator,
-        job.universe,
-        job.features,
-        job.oracle_layers(),
-        job.oracle_settings(),
-        DIM,
-        broadcast_labels=job.request.as_published,
-    )
-    empty_rank0 = job.settings["sync.empty_rank0"]
-    comparer = Comparer(
-        communicator,
-        path_b,
-        empty_rank0=empty_rank0,
-        activations_only=job.request.as_published,
-        with_slot=bool(job.request.inputs),
-    )
+    path_b, comparer = _other_path(job)
     result = RunResult(layout, target.name, features=list(job.features))
     if job.request.resume:
-        checkpoint = checkpoint_of(job, layout, target.name, directory)
-        if checkpoint is None:
-            result.notes.append("there was no checkpoint to continue from: this run began at step 0")
-        else:
-            restore_engine(engine, checkpoint, communicator, empty_rank0)
-            restore_path_b(path_b, checkpoint, job.slots)
-            earlier = (job.source.rows(t, 0, job.source.global_rows(t)) for t in range(checkpoint.step))
-            comparer.resume(checkpoint.extra["losses"], earlier if communicator.rank == 0 else ())
-            result.resumed_at = checkpoint.step
-            result.notes.append(f"continued from the checkpoint of step {checkpoint.step}")
-    checkpoints = Checkpoints(
-        _checkpoint_directory(directory, layout, target.name),
-        communicator,
-        comparer,
-        _facts(job, layout, target.name),
-        every_steps=job.settings["checkpoint.every_steps"],
-        every_seconds=job.settings["checkpoint.every_seconds"],
-        keep=job.settings["checkpoint.keep"],
-        quirks=tuple(job.quirks),
-        empty_rank0=empty_rank0,
-    )
+        _resume(job, checkpoint_of(job, layout, target.name, directory), engine, path_b, comparer, result)
+    checkpoints = _checkpoints(job, layout, target.name, directory, comparer)
     if job.request.plant is not None:
         plant(job.request.plant, engine)
     watch_rows(engine, job.features, comparer.on_rows)
@@ -108,7 +73,7 @@ def run_one(job: Job, layout: str, target: Target, directory: Path, tell: Progre
         engine.train(job.source, job.steps)
         path_b.flush()
         if not job.request.as_published:
-            check_all_rows(engine, path_b, comparer, empty_rank0)
+            check_all_rows(engine, path_b, comparer, job.settings["sync.empty_rank0"])
     except ComparisonStopped as stop:
         result.findings, result.differences = stop.findings, stop.total
     _finish(job, result, engine, path_b, comparer)
@@ -119,6 +84,57 @@ def run_one(job: Job, layout: str, target: Target, directory: Path, tell: Progre
             write_model_dump(directory / "model_dump", engine)
     result.seconds = perf_counter() - started
     return result
+
+
+def _other_path(job: Job) -> tuple[PathB, Comparer]:
+    """The plain arrays, and who holds the engine against them."""
+    published = job.request.as_published
+    path_b = PathB(
+        job.communicator,
+        job.universe,
+        job.features,
+        job.oracle_layers(),
+        job.oracle_settings(),
+        DIM,
+        broadcast_labels=published,
+    )
+    comparer = Comparer(
+        job.communicator,
+        path_b,
+        empty_rank0=job.settings["sync.empty_rank0"],
+        activations_only=published,
+        with_slot=bool(job.request.inputs),
+    )
+    return path_b, comparer
+
+
+def _resume(
+    job: Job, checkpoint: JobCheckpoint | None, engine: Engine, path_b: PathB, comparer: Comparer, result: RunResult
+) -> None:
+    """Take both paths to where the checkpoint stands, and note it."""
+    if checkpoint is None:
+        result.notes.append("there was no checkpoint to continue from: this run began at step 0")
+        return
+    restore_engine(engine, checkpoint, job.communicator, job.settings["sync.empty_rank0"])
+    restore_path_b(path_b, checkpoint, job.slots)
+    earlier = (job.source.rows(t, 0, job.source.global_rows(t)) for t in range(checkpoint.step))
+    comparer.resume(checkpoint.extra["losses"], earlier if job.communicator.rank == 0 else ())
+    result.resumed_at = checkpoint.step
+    result.notes.append(f"continued from the checkpoint of step {checkpoint.step}")
+
+
+def _checkpoints(job: Job, layout: str, target: str, directory: Path, comparer: Comparer) -> Checkpoints:
+    return Checkpoints(
+        _checkpoint_directory(directory, layout, target),
+        job.communicator,
+        comparer,
+        _facts(job, layout, target),
+        every_steps=job.settings["checkpoint.every_steps"],
+        every_seconds=job.settings["checkpoint.every_seconds"],
+        keep=job.settings["checkpoint.keep"],
+        quirks=tuple(job.quirks),
+        empty_rank0=job.settings["sync.empty_rank0"],
+    )
 
 
 def _finish(job: Job, result: RunResult, engine: Engine, path_b: PathB, comparer: Comparer) -> None:
