@@ -11,6 +11,8 @@ FBGEMM     ?= fbgemm-gpu-cpu==1.8.0
 TENSORFLOW ?= tensorflow-cpu==2.21.*
 ADDONS     ?= tensorflow-recommenders-addons==0.8.1 tensorflow-cpu==2.16.2 tf-keras==2.16.0
 JOBS   ?= 2
+# Minutes that the comparison of a full benchmark may take: points of its sweeps are dropped evenly to fit.
+BUDGET ?= 20
 
 .PHONY: run test lint format docs ptx protos mutants fuzz chaos bench bench-quick bench-peers movielens warmup test-gpu wheel sbom lowest clean help
 .DEFAULT_GOAL := help
@@ -78,11 +80,10 @@ fuzz: $(VENV)/.dev ## damage files FUZZ_CASES times (10000), try rules FUZZ_EXAM
 chaos: $(VENV)/.dev ## kill ranks at random points and restart, twenty times (CHAOS_SEED chooses them)
 	$(BIN)/python -m pytest -m slow tests/conformance/compare/test_chaos.py
 
-bench: $(VENV)/.bench ## engine and peers in turns: every size, width, thread; plots in benchmarks/results
-	$(BIN)/python -m benchmarks.harness --peers $(PEERS) --tfra $(TFRA)
-	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/checkpoint.py
-	$(BIN)/python benchmarks/model_dump.py
+bench: $(VENV)/.bench ## engine and peers in turns: sizes, widths, threads, ranks; BUDGET=20 minutes; benchmarks/results
+	$(BIN)/python -m benchmarks.harness --budget $(BUDGET) --peers $(PEERS) --tfra $(TFRA); status=$$?; \
+	$(BIN)/python benchmarks/kernels.py --json benchmarks/results/kernels.json; \
+	$(BIN)/python benchmarks/checkpoint.py && $(BIN)/python benchmarks/model_dump.py && exit $$status
 
 bench-quick: $(VENV)/.bench ## the floors alone: exit 1 where one is missed, 3 without torch or fbgemm
 	$(BIN)/python -m benchmarks.harness --quick --peers $(PEERS) --tfra $(TFRA)

@@ -17,6 +17,10 @@ Whiskers reach from the least to the most of the rounds. Dashed: where what the 
 cache, or its table what the TLB reaches. A bend is a change of a quarter or more between neighbouring points; its
 explanation is what sizes say: the tables' layout, and the caches of this machine.
 """
+_ON_STARTS = """
+So many processes begin at once on one cache of machine code: import everything, train a step and use a table. As many
+kernels compiled by four processes together as by one means that none was compiled twice: the others waited and loaded.
+"""
 _ON_KERNELS = """
 Registers of a thread by architecture, shared bytes of a block, bytes a kernel moves for a row of 16 floats, occupancy
 (share of a multiprocessor's warps that can run at once, in blocks of 256 threads), loads and stores of four floats at a
@@ -55,6 +59,7 @@ def html_page(run: Run, machine: Machine) -> str:
         *_listed("Not here", run.absent),
         *_listed("Left out for want of time", run.dropped),
         *_ratio_tables(run),
+        *_starts([measured for measured in run.measured if measured.job.spec.get("job") == "start"]),
         *_curves(run, machine),
         *_cuda(run),
         "<h2>Jobs</h2>",
@@ -124,6 +129,22 @@ def _ratio_table(jobs: list[Measured]) -> Iterator[str]:
     yield from (f"<li>{escape(name)}: {escape(' or '.join(names))}" for name, names in forms.items())
     yield from (f"<li>{escape(name)}: – {escape('; '.join(why))}" for name, why in reasons.items())
     yield "</ul>"
+
+
+def _starts(measured: list[Measured]) -> Iterator[str]:
+    if not measured:
+        return
+    yield f"<h2>Cold start</h2><p>{_ON_STARTS}</p><div class='scroll'><table>"
+    yield "<tr><th class='n'>processes<th>machine code"
+    facts = list(dict.fromkeys(key for one in measured for key in one.outcomes["engine"].facts))
+    yield f"<th class='n'>until done{''.join(f'<th>{escape(key)}' for key in facts)}"
+    for one in measured:
+        outcome, found = one.outcomes["engine"], item(one, "engine")
+        cells = [seconds_text(found.middle) if found is not None else f"– {escape(outcome.reason)}"]
+        cells += [f"{outcome.facts[key]:,.0f}" if key in outcome.facts else "–" for key in facts]
+        yield f"<tr><td class='n'>{one.job.spec['processes']}<td>{'there' if one.job.spec['warm'] else 'none yet'}"
+        yield "".join(f"<td class='n'>{cell}" for cell in cells)
+    yield "</table></div>"
 
 
 def _curves(run: Run, machine: Machine) -> Iterator[str]:

@@ -72,9 +72,9 @@ class Item:
 
 def item(measured: Measured, name: str) -> Item | None:
     """None where there are no seconds."""
-    outcome = measured.outcomes[name]
+    outcome = measured.outcomes.get(name)
     form = best_form(outcome)
-    if form is None:
+    if outcome is None or form is None:
         return None
     seconds = [s / measured.job.unit for s in outcome.seconds[form]]
     return Item(form, statistics.median(seconds), min(seconds), max(seconds))
