@@ -157,12 +157,11 @@ def update(
                 number = blocks[first].table
                 count = int(np.count_nonzero(blocks[first].numbers < 0))
                 index, usable = tables[number].index, int(described[number, _tables.CAPACITY])
-                grow(number, count)
                 index.size = int(sizes[number])
                 if int(next_rows[number]) + count <= usable and index.size + count <= _tables.room_of(index.buckets):
                     lookup._rebuild(index, 2 * index.buckets)  # one of its regions is full
                 lookup.reserve(index, index.size + count)
-                described[number] = grow(number, 0).line
+                described[number] = grow(number, count).line
 
     try:
         run_shares(share, ends[-1], threads, _GRAIN)
