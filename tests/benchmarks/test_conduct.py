@@ -150,7 +150,7 @@ def test_bends_are_explained_by_the_level_that_is_outgrown() -> None:
     assert found.startswith("rows 100,000 to 1,000,000, 1.82 times the time: ")
     assert "L3 holds 30% instead of 100% of what a run touches" in found
     assert list(explain("rows", points(1, 1.2, 1.1), "torch", MACHINE, "time")) == []
-    (found,) = explain("rows", points(1, 1, 1, 1, 2), "torch", MACHINE, "time")
+    (found,) = explain("rows", points(1, 2, job="save"), "torch", MACHINE, "time")
     assert "no size explains it; the rounds spread over 0.90 to 1.10" in found
     wide = [Point(d, d, d, d, {"job": "lookup", "rows": 100, "dim": d, "batch": 10}) for d in (16, 64)]
     (found,) = explain("dim", wide, "engine", MACHINE, "time")

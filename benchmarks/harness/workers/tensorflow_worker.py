@@ -55,7 +55,18 @@ def update(job: dict[str, Any]) -> Forms:
             var=weights.handle, accum=accumulators.handle, lr=RATE, grad=sums, indices=unique
         )
 
-    return Forms({"unique, segment sum, ResourceSparseApplyAdagrad": by_hand})
+    optimizer = tf.compat.v1.train.AdagradOptimizer(RATE, initial_accumulator_value=START)
+
+    @tf.function
+    def by_slices() -> None:
+        optimizer.apply_gradients([(tf.IndexedSlices(grads, ids, weights.shape), weights)])
+
+    return Forms(
+        {
+            "unique, segment sum, ResourceSparseApplyAdagrad": by_hand,
+            "AdagradOptimizer.apply_gradients(IndexedSlices)": by_slices,
+        }
+    )
 
 
 MUTABLE_ROWS = 1_000_000

@@ -40,10 +40,16 @@ def pooled(job: dict[str, Any]) -> Forms:
     ids = torch.from_numpy(numbers(job))
     offsets = torch.arange(0, len(ids) + 1, BAG)
 
-    def run() -> None:
+    def run(ids: torch.Tensor, offsets: torch.Tensor) -> None:
         functional.embedding_bag(ids, weights, offsets, mode="sum", include_last_offset=True)
 
-    return Forms({"functional.embedding_bag": run})
+    short = ids.int(), offsets.int()
+    return Forms(
+        {
+            "functional.embedding_bag": lambda: run(ids, offsets),
+            "functional.embedding_bag, int32 ids": lambda: run(*short),
+        }
+    )
 
 
 def update(job: dict[str, Any]) -> Forms:
