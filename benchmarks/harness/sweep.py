@@ -84,8 +84,8 @@ def full_units(folder: str, scale: int = 1) -> list[Unit]:
         *_points(2, scale),
         _checkpoints(folder, 2, 3, scale),
         *(Unit(f"training step on {ranks} ranks", 27 - ranks, 20, kind=f"ranks {ranks}") for ranks in RANKS),
-        Unit("cold start", 28, 90, kind="cold"),
-        Unit("CUDA kernels by their assembled code", 29, 45, kind="cuda"),
+        Unit("cold start", 28, 60, kind="cold"),
+        Unit("CUDA kernels by their assembled code", 29, 40, kind="cuda"),
     ]
 
 
