@@ -73,7 +73,7 @@ def floor_jobs(batches: str, rows: int = ROWS, batch: int = BATCH) -> Iterator[J
     yield job("random-row update without probe", "row_update", ("engine", "limit"))
     yield job("lookup and update by two threads", "two_threads", ("engine",))
     yield job("lookup of hits", "lookup", ("engine", "torch", "tfra", "fbgemm", "tensorflow"))
-    yield job("lookup + segment sum", "pooled", ("engine", "torch", "fbgemm", "tensorflow"))
+    yield job("lookup + segment sum", "pooled", ("engine", "torch", "fbgemm", "tensorflow", "limit"))
     yield job("Adagrad update", "update", ("engine", "fbgemm", "tensorflow", "torch", "tfra"))
     yield job("insert into reserved, touched rows", "insert", ("engine", "tfra"))
     yield job("insert into a new table (first touch)", "insert_untouched", ("engine",))

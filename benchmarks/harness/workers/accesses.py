@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from monolith_kernels.fetch import prefetch_read
 from monolith_kernels.jit import kernel
 from monolith_kernels.prim import at, prefetch, put
 
-__all__ = ["AHEAD", "LINE", "read_rows", "stream", "stream_copy", "touch_rows"]
+__all__ = ["AHEAD", "LINE", "read_pairs", "read_rows", "stream", "stream_copy", "touch_rows"]
 
 AHEAD = 32
 """Rows between asking and using."""
@@ -43,6 +44,18 @@ def read_rows(flat: Any, numbers: Any, width: int, dim: int) -> Any:
         row = np.int64(numbers[k]) * width
         for line in range(0, dim, LINE):
             total = max(total, at(flat, row + line))
+    return total
+
+
+@kernel
+def read_pairs(flat: Any, numbers: Any, width: int) -> Any:
+    """Read the first float of these rows, asking for the pair of lines that it is in."""
+    total = np.float32(0.0)
+    for k in range(len(numbers)):
+        ahead = np.int64(numbers[min(k + AHEAD, len(numbers) - 1)]) * width
+        prefetch_read(flat, ahead)
+        prefetch_read(flat, ahead ^ LINE)
+        total = max(total, at(flat, np.int64(numbers[k]) * width))
     return total
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from accesses import LINE, read_rows, stream, stream_copy, touch_rows
+from accesses import LINE, read_pairs, read_rows, stream, stream_copy, touch_rows
 from common import Forms, gradients, numbers, serve
 from monolith_kernels.memory import RowStorage
 
@@ -45,6 +45,24 @@ def line(job: dict[str, Any]) -> Forms:
     return Forms({"reading the cache lines of an id's row": lambda: read_rows(flat, drawn, width, job["dim"])})
 
 
+def pooled(job: dict[str, Any]) -> Forms:
+    """What a table behind an index cannot do without: a line of the index, and a row; both at places known before."""
+    rows = rows_of(job["rows"], job["dim"])
+    flat, width = rows.reshape(-1), rows.shape[1]
+    lines = 1 << (-(-job["rows"] * 10 // 35) - 1).bit_length()  # five ids each, at most 0.7 of them used
+    index = RowStorage(LINE, np.float32, lines).rows
+    index[:] = 0.5
+    drawn = numbers(job).astype(np.int32)
+    places = np.random.default_rng(5).integers(0, lines, len(drawn)).astype(np.int32)
+    words = index.reshape(-1)
+
+    def run() -> None:
+        read_pairs(words, places, LINE)
+        read_pairs(flat, drawn, width)
+
+    return Forms({"reading a line of an index and one of a row": run})
+
+
 def streamed(job: dict[str, Any]) -> Forms:
     flat = rows_of(job["rows"], job["dim"]).reshape(-1)[: 1 << 26]
     out = np.zeros_like(flat[: len(flat) // 2])
@@ -54,5 +72,12 @@ def streamed(job: dict[str, Any]) -> Forms:
 
 
 if __name__ == "__main__":
-    jobs = {"row_update": row_update, "line": line, "lookup": line, "update": update, "stream": streamed}
+    jobs = {
+        "row_update": row_update,
+        "line": line,
+        "lookup": line,
+        "update": update,
+        "pooled": pooled,
+        "stream": streamed,
+    }
     serve({"version": "kernels without a table"}, jobs)
