@@ -46,8 +46,8 @@ _DIM = 16
 LIBRARY_FUNCTIONS = frozenset({"_filter.probabilistic_admit"})
 """Kernels that call a double-precision library function, which fuses and approximates inside."""
 
-VECTOR_KERNELS = frozenset({"_rows.copy_rows_by_four"})
-"""Kernels that must move four floats at a time."""
+VECTOR_SUFFIX = "_by_four"
+"""How the names of kernels end that must move four floats at a time."""
 
 
 class Resources(NamedTuple):
@@ -137,7 +137,7 @@ def violations_of(variant: Variant, text: str) -> list[str]:
         text,
         fused=variant.fused,
         double=variant.rule is None or variant.rule.double,
-        vectors=name in VECTOR_KERNELS,
+        vectors=name.endswith(VECTOR_SUFFIX),
         library=name in LIBRARY_FUNCTIONS,
     )
 
@@ -192,13 +192,12 @@ def vector_accesses(text: str) -> tuple[int, int]:
 
 def bytes_per_row(variant: Variant) -> int | None:
     """Bytes that a kernel moves between memory and chip for a row of 16 floats, where it works on rows."""
-    name = variant.kernel.name.removeprefix("monolith_kernels.cuda.")
+    name = variant.kernel.name.removeprefix("monolith_kernels.cuda.").removesuffix(VECTOR_SUFFIX)
     if variant.rule is not None:
         state, words = len(variant.rule.state), len(variant.rule.words)
         return 4 + 4 * _DIM + 2 * 4 * (_DIM * (1 + state) + words)
     return {
         "_rows.copy_rows": 4 + 2 * 4 * _DIM,
-        "_rows.copy_rows_by_four": 4 + 2 * 4 * _DIM,
         "_rows.assign_sorted": 8 + 2 * 4 * _DIM,
         "_rows.add_sorted": 8 + 3 * 4 * _DIM,
         "_index.find": 8 + 8 + 4 + 4,
@@ -209,7 +208,6 @@ def bytes_per_row(variant: Variant) -> int | None:
         "_gradient_sums.gradient_sums": 4 + 4 + 8 + 2 * 4 * _DIM,
         "_gradient_sums.gradient_sums_exact": 4 + 4 + 8 + 5 * 4 * _DIM,
         "optimize._fill": 4 + 4 * _DIM,
-        "optimize._gather_rows": 4 + 2 * 4 * _DIM,
         "optimize._scatter_rows": 4 + 2 * 4 * _DIM,
     }.get(name)
 

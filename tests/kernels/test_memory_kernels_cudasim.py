@@ -38,6 +38,37 @@ def test_assign(seed: int, count: int, dim: int, special: float) -> None:
     checks_lookup.check_assign(target("cuda"), seed, count, dim, special)
 
 
+def test_four_floats_are_moved_where_everything_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    from monolith_kernels.cuda import launch, lookup
+
+    cuda, launched = target("cuda"), []
+    plain = launch.CudaKernel.launch
+
+    def noted(kernel: launch.CudaKernel, *args: object) -> None:
+        launched.append(kernel.name.rpartition(".")[2])
+        plain(kernel, *args)
+
+    monkeypatch.setattr(launch.CudaKernel, "launch", noted)
+    values = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
+    numbers = np.array([4, -1, 2], np.int32)
+    for start, name in ((0, "assign_sorted_by_four"), (1, "assign_sorted")):
+        rows = cuda.zeros((6, 16), np.float32)
+        flat = cuda.asarray(np.concatenate([np.zeros(start, np.float32), values.reshape(-1)]))
+        launched.clear()
+        # A view behind one float has aligned offsets only.
+        lookup.assign(rows, cuda.asarray(numbers), 4, 8, flat[start:], 0, 8)
+        assert launched[-1] == name
+        want = np.zeros((6, 16), np.float32)
+        want[4, 4:12], want[2, 4:12] = values[0], values[2]
+        assert cuda.to_host(rows).tobytes() == want.tobytes()
+        out = cuda.asarray(np.full(24 + start, 7, np.float32))
+        launched.clear()
+        lookup.gather(rows, cuda.asarray(numbers), 4, 8, out[start:], 0, 8)
+        assert launched == ["copy_rows" if start else "copy_rows_by_four"]
+        want = np.stack([values[0], np.zeros(8, np.float32), values[2]])
+        assert cuda.to_host(out)[start:].tobytes() == want.tobytes()
+
+
 @given(seeds, st.sampled_from([0, 1, 40]), st.integers(1, 4), st.sampled_from([1, 3, 50]))
 @few_examples
 def test_unique(seed: int, count: int, tables: int, distinct: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_every_kernel_has_types_and_its_own_label(chosen: list[Any]) -> None:
 
 
 def test_some_kernels_compile_and_assemble(chosen: list[Any]) -> None:
-    wanted = ("optimize._update ieee adagrad", "_rows.copy_rows_by_four", "_index.claim", "_segment.roots_of_squares")
+    wanted = ("optimize._update ieee adagrad", "_index.claim", "_segment.roots_of_squares")
     some = [variant for variant in chosen if variant.label.startswith(wanted)]
     texts, failed = ptx.compile_all(some)
     assert failed == []
@@ -92,6 +93,36 @@ def test_some_kernels_compile_and_assemble(chosen: list[Any]) -> None:
         used = ptx.assemble(text, "sm_90", assembler)
         assert used.spilled == 0
         assert 0 < used.registers <= 64
+
+
+def test_what_moves_four_floats_has_a_twin_that_moves_one(chosen: list[Any]) -> None:
+    kernels = {variant.kernel.name: variant.kernel.function for variant in chosen}
+    vectors = {name for name in kernels if name.endswith(ptx.VECTOR_SUFFIX)}
+    assert len(vectors) == 5
+    for name in vectors:
+        assert signature(kernels[name]) == signature(kernels[name.removesuffix(ptx.VECTOR_SUFFIX)])
+
+
+def test_rows_move_by_four_floats(chosen: list[Any]) -> None:
+    rules = ("ieee adagrad", "avx adam", "ieee sgd")
+    some = [
+        variant
+        for variant in chosen
+        if variant.kernel.name.endswith(ptx.VECTOR_SUFFIX) and (not variant.rule or variant.label.endswith(rules))
+    ]
+    assert len(some) == 4 + len(rules)
+    texts, failed = ptx.compile_all(some)
+    assert failed == []
+    assembler = ptx.find_assembler()
+    for variant in some:
+        text = texts[variant.label]
+        assert ptx.violations_of(variant, text) == []
+        loads, stores = ptx.vector_accesses(text)
+        assert loads > 0
+        assert stores > 0
+        assert ptx.assemble(text, "sm_90", assembler).spilled == 0
+        scalar = text.replace("ld.global.v4.f32", "ld.global.f32")
+        assert "no vector load and store" in ptx.violations_of(variant, scalar)
 
 
 def test_the_profiles_differ_where_they_should(chosen: list[Any]) -> None:

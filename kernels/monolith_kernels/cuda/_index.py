@@ -12,6 +12,7 @@ import numpy as np
 from numba import cuda
 
 from monolith_kernels.arrays import F4, I4, I8
+from monolith_kernels.cuda._vectors import copy_four, zero_four
 from monolith_kernels.cuda.launch import cuda_kernel
 from monolith_kernels.hashing import hash_slot
 from monolith_kernels.prim import shared
@@ -24,6 +25,7 @@ __all__ = [
     "fill_int64",
     "find",
     "find_and_gather",
+    "find_and_gather_by_four",
     "flag_first",
     "move_all",
     "number",
@@ -199,3 +201,38 @@ def find_and_gather(
             if row >= 0:
                 value = flat[row * width + column + c]
             out[offset + i * stride + c] = value
+
+
+@cuda_kernel
+def find_and_gather_by_four(
+    keys: I8,
+    rows: I4,
+    ids: I8,
+    count: int,
+    out_rows: I4,
+    hits: I4,
+    flat: F4,
+    width: int,
+    column: int,
+    dim: int,
+    out: F4,
+    offset: int,
+    stride: int,
+) -> None:
+    """As find_and_gather, four floats at a time."""
+    i = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    if i < count:
+        slot = slot_of(keys, len(keys) - 1, ids[i])
+        row = np.int64(-1)
+        if slot >= 0:
+            row = np.int64(rows[slot])
+        if cuda.threadIdx.x == 0:
+            out_rows[i] = row
+            if row >= 0:
+                cuda.atomic.add(hits, 0, 1)
+        for c in range(4 * cuda.threadIdx.x, dim, 4 * cuda.blockDim.x):
+            target = offset + i * stride + c
+            if row >= 0:
+                copy_four(out, target, flat, row * width + column + c)
+            else:
+                zero_four(out, target)

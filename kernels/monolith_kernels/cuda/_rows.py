@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import cuda, types
+from numba import cuda
 
 from monolith_kernels.arrays import F4, I4
-from monolith_kernels.cuda.launch import SIMULATED, cuda_kernel
+from monolith_kernels.cuda._vectors import copy_four, zero_four
+from monolith_kernels.cuda.launch import cuda_kernel
 
-__all__ = ["add_sorted", "assign_sorted", "copy_four", "copy_rows", "copy_rows_by_four"]
-
-
-def copy_four(out: Any, target: Any, source: Any, start: Any) -> None:
-    """Copy four floats whose addresses are multiples of 16 bytes, in one load and one store."""
-    for c in range(4):
-        out[target + c] = source[start + c]
-
-
-def register_copy_four() -> None:
-    """Give the CUDA compiler the vector form (not in the simulator, which runs the plain one)."""
-    from numba.cuda.extending import intrinsic, overload
-
-    @intrinsic
-    def vector_copy(typingctx: Any, out: Any, target: Any, source: Any, start: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            four = ir.VectorType(ir.FloatType(), 4)
-
-            def place(array_type: Any, array: Any, index: Any) -> Any:
-                data = context.make_array(array_type)(context, builder, array).data
-                pointer = builder.gep(data, [index])
-                return builder.bitcast(pointer, four.as_pointer(pointer.type.addrspace))
-
-            value = builder.load(place(signature.args[2], args[2], args[3]))
-            value.align = 16
-            store = builder.store(value, place(signature.args[0], args[0], args[1]))
-            store.align = 16
-            return context.get_dummy_value()
-
-        return types.void(out, types.intp, source, types.intp), codegen
-
-    def form(out: Any, target: Any, source: Any, start: Any) -> None:
-        vector_copy(out, target, source, start)
-
-    @overload(copy_four)
-    def choose(out: Any, target: Any, source: Any, start: Any) -> Any:
-        return form
-
-
-if not SIMULATED:
-    register_copy_four()
+__all__ = ["add_sorted", "assign_sorted", "assign_sorted_by_four", "copy_rows", "copy_rows_by_four"]
 
 
 @cuda_kernel
@@ -73,7 +31,7 @@ def copy_rows(
 def copy_rows_by_four(
     flat: F4, width: int, row_numbers: I4, count: int, column: int, dim: int, out: F4, offset: int, stride: int
 ) -> None:
-    """As copy_rows, four floats at a time: everything but the count is a multiple of four."""
+    """As copy_rows, four floats at a time."""
     i = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
     if i < count:
         row = np.int64(row_numbers[i])
@@ -82,8 +40,7 @@ def copy_rows_by_four(
             if row >= 0:
                 copy_four(out, target, flat, row * width + column + c)
             else:
-                for k in range(4):
-                    out[target + k] = np.float32(0.0)
+                zero_four(out, target)
 
 
 @cuda_kernel
@@ -107,6 +64,29 @@ def assign_sorted(
             source = offset + positions[k] * stride
             for c in range(cuda.threadIdx.x, dim, cuda.blockDim.x):
                 flat[row * width + column + c] = values[source + c]
+
+
+@cuda_kernel
+def assign_sorted_by_four(
+    flat: F4,
+    width: int,
+    row_numbers: I4,
+    positions: I4,
+    count: int,
+    column: int,
+    dim: int,
+    values: F4,
+    offset: int,
+    stride: int,
+) -> None:
+    """As assign_sorted, four floats at a time."""
+    k = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    if k < count:
+        row = np.int64(row_numbers[k])
+        if row >= 0 and (k + 1 == count or row_numbers[k + 1] != row):
+            source = offset + positions[k] * stride
+            for c in range(4 * cuda.threadIdx.x, dim, 4 * cuda.blockDim.x):
+                copy_four(flat, row * width + column + c, values, source + c)
 
 
 @cuda_kernel

@@ -9,7 +9,14 @@ import numpy as np
 
 from monolith_kernels.arrays import F4, I4, I8
 from monolith_kernels.cuda import _index
-from monolith_kernels.cuda._rows import add_sorted, assign_sorted, copy_rows, copy_rows_by_four
+from monolith_kernels.cuda._rows import (
+    add_sorted,
+    assign_sorted,
+    assign_sorted_by_four,
+    copy_rows,
+    copy_rows_by_four,
+)
+from monolith_kernels.cuda._vectors import by_four
 from monolith_kernels.cuda.launch import device_array, on_device, row_blocks
 from monolith_kernels.cuda.scan import exclusive_sum
 from monolith_kernels.cuda.sort import sort_pairs
@@ -163,8 +170,9 @@ def gather(
 ) -> None:
     """Copy ``rows[row_numbers[i], column:column + dim]`` to ``out[out_offset + i * out_stride:]``; -1 gives +0.0."""
     count, width = len(row_numbers), rows.shape[1]
-    arguments = (rows.reshape(-1), width, row_numbers, count, column, dim, out, out_offset, out_stride)
-    if all(value % 4 == 0 for value in (width, column, dim, out_offset, out_stride)):
+    flat = rows.reshape(-1)
+    arguments = (flat, width, row_numbers, count, column, dim, out, out_offset, out_stride)
+    if by_four((flat, out), width, column, dim, out_offset, out_stride):
         copy_rows_by_four.launch(*row_blocks(count, dim // 4), *arguments)
     else:
         copy_rows.launch(*row_blocks(count, dim), *arguments)
@@ -184,22 +192,13 @@ def find_gather(
 ) -> int:
     """:func:`find` and :func:`gather` in one pass; returns ids found."""
     hits = on_device(np.zeros(1, np.int32))
-    _index.find_and_gather.launch(
-        *row_blocks(len(ids), dim),
-        index.keys,
-        index.rows,
-        ids,
-        len(ids),
-        out_rows,
-        hits,
-        rows.reshape(-1),
-        rows.shape[1],
-        column,
-        dim,
-        out,
-        out_offset,
-        out_stride,
-    )
+    flat, width, count = rows.reshape(-1), rows.shape[1], len(ids)
+    arguments = (index.keys, index.rows, ids, count, out_rows, hits)
+    place = (flat, width, column, dim, out, out_offset, out_stride)
+    if by_four((flat, out), width, column, dim, out_offset, out_stride):
+        _index.find_and_gather_by_four.launch(*row_blocks(count, dim // 4), *arguments, *place)
+    else:
+        _index.find_and_gather.launch(*row_blocks(count, dim), *arguments, *place)
     return int(hits.copy_to_host()[0])
 
 
@@ -212,19 +211,12 @@ def assign(
     """
     count = len(row_numbers)
     keys, positions = sort_pairs(row_numbers, rows.shape[0])
-    assign_sorted.launch(
-        *row_blocks(count, dim),
-        rows.reshape(-1),
-        rows.shape[1],
-        keys,
-        positions,
-        count,
-        column,
-        dim,
-        values,
-        offset,
-        stride,
-    )
+    flat, width = rows.reshape(-1), rows.shape[1]
+    arguments = (flat, width, keys, positions, count, column, dim, values, offset, stride)
+    if by_four((flat, values), width, column, dim, offset, stride):
+        assign_sorted_by_four.launch(*row_blocks(count, dim // 4), *arguments)
+    else:
+        assign_sorted.launch(*row_blocks(count, dim), *arguments)
 
 
 def assign_add(rows: F4, row_numbers: I4, column: int, dim: int, values: F4, offset: int, stride: int) -> None:

@@ -1,8 +1,8 @@
 """Updates and initialisation of rows on CUDA. Twin: monolith_kernels.cpu.optimize, whose table of arguments holds.
 
-``rows`` lives on the device, other arrays on either side. ``numbers`` must be distinct. One thread per element:
-a block has ``(lanes, rows)`` threads, every lane reads its row's own words and repeats the ordered reductions, then all
-meet before the first element is written.
+``rows`` lives on the device, other arrays on either side. ``numbers`` must be distinct. One thread per element, or per
+four where rows and gradients are aligned so: a block has ``(lanes, rows)`` threads, every lane reads its row's own
+words and repeats the ordered reductions, then all meet before the first element is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from monolith_kernels import random
 from monolith_kernels.cpu.optimize import drawn_elements, rounding_plan, spread_draws
+from monolith_kernels.cuda._vectors import by_four, copy_four, load_four, load_states, store_four, store_states
 from monolith_kernels.cuda.launch import cuda_kernel, device_array, on_device, row_blocks, to_host
+from monolith_kernels.cuda.lookup import gather
 from monolith_kernels.layout import RowLayout
 from monolith_kernels.prim import at, put
 from monolith_kernels.prim import profile as profile_value
@@ -56,6 +58,41 @@ def _update(
         w, s = base.element(p, h, c, at(rows, w0 + i), at(grads, g0 + i), s, i, i < blocks)
         put(rows, w0 + i, w)
         base.store_state(h, rows, s0 + i, pad, s)
+    if cuda.threadIdx.x == 0:
+        base.store_words(h, rows, row + words, base.finish(p, h, c, step, r))
+
+
+@cuda_kernel
+def _update_by_four(
+    p: Any, h: Any, rows: Any, numbers: Any, n: Any, width: Any, where: Any,
+    grads: Any, column: Any, stride: Any, lr: Any, step: Any,
+) -> None:  # fmt: skip
+    d, embedding, state, pad, words = where
+    k = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    number = np.int64(-1)
+    g0 = np.int64(column)
+    if k < n:
+        number = np.int64(numbers[k])
+        g0 = column + k * stride
+    row = max(number, np.int64(0)) * width
+    w0 = row + embedding
+    s0 = row + state
+    r = base.load_words(h, rows, row + words)
+    c = base.begin(p, h, lr, step, r)
+    c = base.scan(p, h, c, r, rows, w0, s0, pad, grads, g0, d)
+    cuda.syncthreads()
+    if number < 0:
+        return
+    blocks = d & ~7
+    for i in range(4 * cuda.threadIdx.x, d, 4 * cuda.blockDim.x):
+        w, g = load_four(rows, w0 + i), load_four(grads, g0 + i)
+        s = load_states(h, rows, s0 + i, pad)
+        v0, t0 = base.element(p, h, c, w[0], g[0], s[0], i, i < blocks)
+        v1, t1 = base.element(p, h, c, w[1], g[1], s[1], i + 1, i < blocks)
+        v2, t2 = base.element(p, h, c, w[2], g[2], s[2], i + 2, i < blocks)
+        v3, t3 = base.element(p, h, c, w[3], g[3], s[3], i + 3, i < blocks)
+        store_four(rows, w0 + i, v0, v1, v2, v3)
+        store_states(h, rows, s0 + i, pad, t0, t1, t2, t3)
     if cuda.threadIdx.x == 0:
         base.store_words(h, rows, row + words, base.finish(p, h, c, step, r))
 
@@ -113,16 +150,6 @@ def _fill_uniform(
 
 
 @cuda_kernel
-def _gather_rows(rows: Any, numbers: Any, n: Any, width: Any, out: Any) -> None:
-    k = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
-    if k >= n:
-        return
-    row = np.int64(numbers[k]) * width
-    for i in range(cuda.threadIdx.x, width, cuda.blockDim.x):
-        put(out, k * width + i, at(rows, row + i))
-
-
-@cuda_kernel
 def _scatter_rows(rows: Any, numbers: Any, n: Any, width: Any, source: Any) -> None:
     k = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
     if k >= n:
@@ -130,6 +157,16 @@ def _scatter_rows(rows: Any, numbers: Any, n: Any, width: Any, source: Any) -> N
     row = np.int64(numbers[k]) * width
     for i in range(cuda.threadIdx.x, width, cuda.blockDim.x):
         put(rows, row + i, at(source, k * width + i))
+
+
+@cuda_kernel
+def _scatter_rows_by_four(rows: Any, numbers: Any, n: Any, width: Any, source: Any) -> None:
+    k = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    if k >= n:
+        return
+    row = np.int64(numbers[k]) * width
+    for i in range(4 * cuda.threadIdx.x, width, 4 * cuda.blockDim.x):
+        copy_four(rows, row + i, source, k * width + i)
 
 
 def update(
@@ -182,10 +219,15 @@ def _update_segment(
     segment, place = layout.segments[number], layout.places[number]
     step = 0 if layout.drop_global_step and segment.stochastic_rounding else global_step
     where = (place.dim, place.embedding, place.state, place.pad, place.words)
-    _update.launch(
-        *row_blocks(len(numbers), place.dim), value, segment.rule, flat, numbers, len(numbers), layout.width, where,
-        grads, column + place.embedding, stride, np.float32(rates[number]), np.int64(step),
+    start, n = column + place.embedding, len(numbers)
+    arguments = (
+        value, segment.rule, flat, numbers, n, layout.width, where, grads, start, stride, np.float32(rates[number]),
+        np.int64(step),
     )  # fmt: skip
+    if by_four((flat, grads), *where[:4], layout.width, start, stride):
+        _update_by_four.launch(*row_blocks(n, place.dim // 4), *arguments)
+    else:
+        _update.launch(*row_blocks(n, place.dim), *arguments)
 
 
 def compensate(
@@ -236,18 +278,19 @@ def export_rows(layout: RowLayout, rows: Any, numbers: Any) -> NDArray[np.float3
     if n == 0:
         return np.empty((0, layout.width), np.float32)
     out = device_array((n, layout.width), np.float32)
-    _gather_rows.launch(
-        *row_blocks(n, layout.width), rows.reshape(-1), on_device(numbers), n, layout.width, out.reshape(-1)
-    )
+    gather(rows, on_device(numbers), 0, layout.width, out.reshape(-1), 0, layout.width)
     host: NDArray[np.float32] = to_host(out)
     return host
 
 
 def import_rows(layout: RowLayout, rows: Any, numbers: Any, host: NDArray[np.float32]) -> None:
     """Put whole host rows ``[n, layout.width]`` in place."""
-    n = len(numbers)
-    if n:
-        _scatter_rows.launch(
-            *row_blocks(n, layout.width), rows.reshape(-1), on_device(numbers), n, layout.width,
-            on_device(host).reshape(-1),
-        )  # fmt: skip
+    n, width = len(numbers), layout.width
+    if n == 0:
+        return
+    flat, source = rows.reshape(-1), on_device(host).reshape(-1)
+    arguments = (flat, on_device(numbers), n, width, source)
+    if by_four((flat, source), width):
+        _scatter_rows_by_four.launch(*row_blocks(n, width // 4), *arguments)
+    else:
+        _scatter_rows.launch(*row_blocks(n, width), *arguments)
