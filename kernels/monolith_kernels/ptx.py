@@ -7,7 +7,7 @@ Kernels become PTX (for the oldest architecture; newer ones take the same), whic
 * vector loads and stores where a kernel says that rows allow them.
 
 ``ptxas`` then assembles for every architecture; registers must not spill. Exit status 1 on any violation.
-``--table`` adds what the assembled code says of speed: occupancy and vector accesses.
+``--table`` adds what the code says of speed: occupancy, accesses to memory, passes over rows.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARCHITECTURES",
     "Resources",
+    "accesses",
     "assemble",
     "compile_all",
     "main",
@@ -190,6 +191,20 @@ def vector_accesses(text: str) -> tuple[int, int]:
     return len(re.findall(r"\bld\.global\S*\.v4\.f32", text)), len(re.findall(r"\bst\.global\S*\.v4\.f32", text))
 
 
+def accesses(text: str) -> tuple[int, int, int]:
+    """(loads, stores, atomics) of global memory in a kernel's PTX, each of any width."""
+    patterns = (r"\bld\.(?:volatile\.)?global\b", r"\bst\.(?:volatile\.)?global\b", r"\b(?:atom|red)\.\S*global\b")
+    loads, stores, atomics = (len(re.findall(pattern, text)) for pattern in patterns)
+    return loads, stores, atomics
+
+
+def passes(variant: Variant) -> int | None:
+    """How often a kernel goes through each row that it works on: once, and once more for every ordered reduction."""
+    if bytes_per_row(variant) is None:
+        return None
+    return 1 + (variant.rule.folds if variant.rule else 0)
+
+
 def bytes_per_row(variant: Variant) -> int | None:
     """Bytes that a kernel moves between memory and chip for a row of 16 floats, where it works on rows."""
     name = variant.kernel.name.removeprefix("monolith_kernels.cuda.").removesuffix(VECTOR_SUFFIX)
@@ -221,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m monolith_kernels.ptx", description="Judge CUDA kernels by their code."
     )
-    parser.add_argument("--table", action="store_true", help="occupancy and vector accesses too")
+    parser.add_argument("--table", action="store_true", help="occupancy, accesses to memory and passes too")
     options = parser.parse_args(arguments)
     load_kernels()
     from monolith_kernels.cuda.launch import THREADS
@@ -231,7 +246,11 @@ def main(arguments: list[str] | None = None) -> int:
     texts, bad = compile_all(chosen)
     chosen = [variant for variant in chosen if variant.label in texts]
     assembler = find_assembler()
-    more = (*(f"warps {name}" for name in ARCHITECTURES), "vector ld/st") if options.table else ()
+    more = (
+        (*(f"warps {name}" for name in ARCHITECTURES), "ld/st/atomic", "vector ld/st", "passes")
+        if options.table
+        else ()
+    )
     print(_line("kernel", *ARCHITECTURES, "shared bytes", "bytes/row", *more))
     with ThreadPoolExecutor(2) as pool:
         jobs = {
@@ -249,7 +268,12 @@ def main(arguments: list[str] | None = None) -> int:
             if options.table:
                 shares = (occupancy(used, arch, THREADS) for used, arch in zip(results, ARCHITECTURES, strict=True))
                 loads, stores = vector_accesses(texts[variant.label])
-                more = (*(f"{share:.0%}" for share in shares), f"{loads}/{stores}")
+                more = (
+                    *(f"{share:.0%}" for share in shares),
+                    "/".join(map(str, accesses(texts[variant.label]))),
+                    f"{loads}/{stores}",
+                    str(passes(variant) or "-"),
+                )
             print(_line(variant.label, *(used.registers for used in results), shared, moved if moved else "-", *more))
     print(f"{len(chosen)} kernels, {len(chosen) * len(ARCHITECTURES)} assembled, {len(bad)} violations")
     for words in bad:

@@ -64,6 +64,12 @@ def test_vector_accesses_are_counted() -> None:
     assert ptx.vector_accesses("ld.global.f32 %f1, [%rd1];") == (0, 0)
 
 
+def test_accesses_to_global_memory_are_counted() -> None:
+    assert ptx.accesses(CLEAN) == (1, 1, 0)
+    atomics = "atom.global.cas.b64 %rd1, [%rd2], %rd3, %rd4;\nred.global.add.u32 [%rd1], 1;\nld.shared.f32 %f1, [%rd1];"
+    assert ptx.accesses(atomics + "\nld.global.nc.u64 %rd1, [%rd2];\nst.volatile.global.u32 [%rd1], %r1;") == (1, 1, 2)
+
+
 @pytest.fixture(scope="module")
 def chosen() -> list[Any]:
     pytest.importorskip("numba_cuda", reason="the CUDA compiler is an extra")
@@ -82,7 +88,7 @@ def test_every_kernel_has_types_and_its_own_label(chosen: list[Any]) -> None:
 
 
 def test_some_kernels_compile_and_assemble(chosen: list[Any]) -> None:
-    wanted = ("optimize._update ieee adagrad", "_index.claim", "_segment.roots_of_squares")
+    wanted = ("optimize._update ieee adagrad", "_index.claim", "_index.find", "_segment.roots_of_squares")
     some = [variant for variant in chosen if variant.label.startswith(wanted)]
     texts, failed = ptx.compile_all(some)
     assert failed == []
@@ -123,6 +129,14 @@ def test_rows_move_by_four_floats(chosen: list[Any]) -> None:
         assert ptx.assemble(text, "sm_90", assembler).spilled == 0
         scalar = text.replace("ld.global.v4.f32", "ld.global.f32")
         assert "no vector load and store" in ptx.violations_of(variant, scalar)
+
+
+def test_passes_over_rows_are_counted(chosen: list[Any]) -> None:
+    counted = {variant.label: ptx.passes(variant) for variant in chosen}
+    assert counted["optimize._update_by_four ieee adagrad"] == 1
+    assert counted["optimize._update_by_four ieee group_adagrad"] == 3
+    assert counted["_rows.copy_rows"] == 1
+    assert counted["_index.claim"] is None
 
 
 def test_the_profiles_differ_where_they_should(chosen: list[Any]) -> None:

@@ -51,10 +51,20 @@ def slot_of(keys: Any, capacity: Any, key: Any) -> Any:
     return slot if held == key else -1
 
 
+@shared
+def claimed(keys: Any, slot: Any, key: Any) -> Any:
+    """What a slot held before the id claimed it. A taken one stays taken: only a free one costs an atomic."""
+    held = keys[slot]
+    if held == MARK:
+        held = cuda.atomic.cas(keys, slot, MARK, key)
+    return held
+
+
 @cuda_kernel
 def find(keys: I8, rows: I4, ids: I8, count: int, out: I4, hits: I4) -> None:
-    """Row of every id, -1 where absent; ``hits[0]`` counts those found."""
+    """Row of every id, -1 where absent; ``hits[0]`` counts those found, one addition a block."""
     i = cuda.grid(1)
+    found = np.int32(0)
     if i < count:
         slot = slot_of(keys, len(keys) - 1, ids[i])
         row: Any = np.int32(-1)
@@ -62,7 +72,10 @@ def find(keys: I8, rows: I4, ids: I8, count: int, out: I4, hits: I4) -> None:
             row = rows[slot]
         out[i] = row
         if row >= 0:
-            cuda.atomic.add(hits, 0, 1)
+            found = np.int32(1)
+    total = cuda.syncthreads_count(found)
+    if cuda.threadIdx.x == 0:
+        cuda.atomic.add(hits, 0, total)
 
 
 @cuda_kernel
@@ -75,10 +88,10 @@ def claim(keys: I8, rows: I4, firsts: I4, ids: I8, count: int, slots: I8) -> Non
         slot = np.int64(capacity)
         if key != MARK:
             slot = hash_slot(key, capacity)
-            held = cuda.atomic.cas(keys, slot, MARK, key)
+            held = claimed(keys, slot, key)
             while held != key and held != MARK:
                 slot = (slot + 1) & (capacity - 1)
-                held = cuda.atomic.cas(keys, slot, MARK, key)
+                held = claimed(keys, slot, key)
         slots[i] = slot
         if rows[slot] < 0:
             cuda.atomic.min(firsts, slot, i)
