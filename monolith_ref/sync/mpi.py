@@ -34,6 +34,8 @@ SPIN_SECONDS = 0.002
 """How long a wait only yields the core before it starts to sleep."""
 
 LONGEST_PAUSE = 0.001
+LAST_WORDS_SECONDS = 0.3
+"""How long a rank waits that would end the job while another one is saying why."""
 CORONER_SECONDS = 1.0
 """How long a rank whose exchange fails waits for word of the one that died."""
 
@@ -160,10 +162,14 @@ class MpiCommunicator:
     # -- ending
 
     def abort(self, code: int) -> NoReturn:
-        """End every rank of the job with this exit code, now."""
+        """End every rank of the job with this exit code, now.
+
+        Where another rank has taken it on itself to say why, it is given the time to do so: to abort is to kill it too.
+        """
         sys.stdout.flush()
         sys.stderr.flush()
-        self._coroner.claim()
+        if not self._coroner.claim():
+            sleep(LAST_WORDS_SECONDS)
         self._mpi.COMM_WORLD.Abort(code)
         os._exit(code)
 
