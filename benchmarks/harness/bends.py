@@ -145,8 +145,8 @@ def _level_causes(old: Touched, new: Touched, huge: bool, machine: Machine) -> I
 
 
 def _share_lost(level: str, what: str, size: float, low: float, high: float) -> Iterator[str]:
-    """A sentence where a level's share falls from something that counts."""
-    before, after = min(1.0, size / low), min(1.0, size / high)
+    """A sentence where a level's share falls from something that counts; of nothing, a level holds all."""
+    before, after = (min(1.0, size / whole) if whole > 0 else 1.0 for whole in (low, high))
     if before >= 0.1 and after < 0.8 * before:
         yield f"{level} {after:.0%} instead of {before:.0%} of {what} ({bytes_text(low)} to {bytes_text(high)})"
 

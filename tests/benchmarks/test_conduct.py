@@ -211,3 +211,10 @@ def test_units_have_different_names_and_importance_of_points() -> None:
     assert len({unit.name for unit in found}) == len(found)
     assert all(unit.seconds > 0 for unit in found)
     assert all(bool(unit.jobs) != bool(unit.kind) for unit in found)
+
+
+def test_a_level_holds_all_of_nothing() -> None:
+    from benchmarks.harness.bends import _share_lost
+
+    assert list(_share_lost("L2 holds", "its page tables", 100.0, 0.0, 50.0)) == []
+    assert list(_share_lost("L2 holds", "its page tables", 100.0, 0.0, 1000.0)) != []
