@@ -115,10 +115,10 @@ class Table(Checks):
             self.store = RowStore(layout, place, streams=self.streams, quirks=self.quirks, expected=expected)
             self._needs_step = any(rules.of(segment.rule).needs_step for segment in layout.segments)
 
-    # ---- admission
-
     def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
         return denormals.flushing() if self._flush else contextlib.nullcontext()
+
+    # ---- admission
 
     def _admitted(
         self, ids: NDArray[np.int64], counts: NDArray[np.int64] | None = None, *, test_presence: bool = True
